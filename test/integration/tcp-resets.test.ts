@@ -43,6 +43,8 @@ const dir = mkdtempSync(join(tmpdir(), 'outrigger-resets-'))
 const pipePath = join(dir, 'app.sock')
 /** Of what an end received: enough for every text that a case waits for. */
 const MAX_KEPT = 4096
+/** Application data, by its head, that no key has encrypted. */
+const BROKEN_RECORD = Buffer.concat([Buffer.from([23, 3, 3, 0, 32]), Buffer.alloc(32)])
 const BULK = Buffer.alloc(256 * 1024, 'b')
 /** For one case to be opened, for all cases of a phase to be told, for the proxy to end what is left: the first that takes longer fails. */
 const STEP_WITHIN_MS = 60_000
@@ -392,6 +394,16 @@ it.each(['plain', 'tls'] as const)(
     await settled()
   },
 )
+
+it.each(SIDES)('a TLS record of the %s that is broken ends the connection on both sides, as an error', ONCE, async side => {
+  const { client, application } = await connect({ transport: 'tls', phase: 'idle', side, act: 'reset' })
+  const [breaks, other] = side === 'client' ? [client, application!] : [application!, client]
+  breaks.raw.write(BROKEN_RECORD)
+  await other.closed
+  expect(other.ended).toBe(false)
+  breaks.raw.destroy()
+  await settled()
+})
 
 it.for(PHASES)('who leaves during %s is missed by the other side, and nothing stays open', ONCE, async (phase, { skip }) => {
   skip(hung, 'an earlier phase did not end')

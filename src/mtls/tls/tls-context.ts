@@ -178,10 +178,10 @@ export function releaseControl(this: TLSSocket): void {
 
 /**
  * Listens to `error`. A record that is broken behind the handshake makes Node's TLS socket send an alert and emit the error, and nothing
- * more: the connection would stay open until somebody else ended it.
+ * more: the connection would stay open until somebody else ended it. It closes with the error, since what came may not be all.
  */
-export function closeOnError(this: TLSSocket): void {
-  this.destroy()
+export function closeOnError(this: TLSSocket, error: Error): void {
+  this.destroy(error)
 }
 
 export function peerCertificateOf(socket: TLSSocket): X509Certificate | undefined {

@@ -218,10 +218,11 @@ export class Connection {
     const secured = tls.accept(this.socket, early)
     guardSocket(secured)
     this.secured = secured
-    secured.once('error', error => {
+    const onError = (error: Error): void => {
       tls.onHandshakeError(error, this.remoteText)
       this.socket.destroy()
-    })
+    }
+    secured.once('error', onError)
     // A FIN in the middle of a handshake is the end of it; half-open would wait for the timer.
     const onEnd = (): void => {
       this.socket.destroy()
@@ -230,8 +231,8 @@ export class Connection {
     secured.once('secure', () => {
       this.clearTimer()
       secured.off('end', onEnd)
-      secured.removeAllListeners('error')
-      secured.on('error', () => {})
+      // The context's own listener stays: it ends the connection over a record that is broken.
+      secured.off('error', onError)
       const verdict = tls.verify(secured, this.remoteText)
       if (!verdict.ok) {
         // The handshake is over before Node lets us judge it: no alert (but for no certificate), and not one byte of the client was looked at.

@@ -58,6 +58,10 @@ export class Dial {
   private socket: net.Socket | null
   private tlsSocket: TLSSocket | null = null
   private timer: NodeJS.Timeout | null
+  private readonly onTlsError = (error: NodeJS.ErrnoException): void => {
+    this.options.tls!.onHandshakeError(error)
+    this.fail({ kind: 'tls', message: describe(error) })
+  }
 
   constructor(options: DialOptions, listener: DialListener) {
     this.options = options
@@ -112,10 +116,7 @@ export class Dial {
     }
     guardSocket(secured)
     this.tlsSocket = secured
-    secured.on('error', (error: NodeJS.ErrnoException) => {
-      tls.onHandshakeError(error)
-      this.fail({ kind: 'tls', message: describe(error) })
-    })
+    secured.on('error', this.onTlsError)
     secured.once('close', () => this.fail({ kind: 'tls', message: 'closed during the TLS handshake' }))
     secured.once('secureConnect', () => {
       if (this.socket === null) return
@@ -143,7 +144,9 @@ export class Dial {
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = null
     const socket = this.tlsSocket ?? this.socket
-    socket?.removeAllListeners('error')
+    // The TLS context's own listener stays: it ends the connection over a record that is broken.
+    if (this.tlsSocket !== null) this.tlsSocket.off('error', this.onTlsError)
+    else socket?.removeAllListeners('error')
     socket?.removeAllListeners('close')
     socket?.removeAllListeners('secureConnect')
     if (this.tlsSocket !== null && this.socket !== null) {

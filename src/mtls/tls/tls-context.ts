@@ -180,8 +180,9 @@ export function releaseControl(this: TLSSocket): void {
  * Listens to `error`. A record that is broken behind the handshake makes Node's TLS socket send an alert and emit the error, and nothing
  * more: the connection would stay open until somebody else ended it. It closes with the error, since what came may not be all.
  */
-export function closeOnError(this: TLSSocket, error: Error): void {
-  this.destroy(error)
+export function closeOnError(this: TLSSocket, error: NodeJS.ErrnoException): void {
+  // This one OpenSSL answers with a warning, and the old handshake goes on (RFC 5246 §7.2.2).
+  if (error.code !== 'ERR_TLS_RENEGOTIATION_DISABLED') this.destroy(error)
 }
 
 export function peerCertificateOf(socket: TLSSocket): X509Certificate | undefined {

@@ -46,15 +46,16 @@ export function targetOfGoogle(service: GrpcService, read: (source: DataSource) 
   const { target: address, ssl, fileCredentials = [] } = service
   const metadata = metadataOf(service)
   if (ssl === undefined) return { address, metadata }
-  const bytes = (source: DataSource | null): Buffer | null => {
+  const bytes = (source: DataSource | null): Buffer | undefined => {
     const text = source === null ? null : read(source)
     if (source !== null && text === null) throw new Error(`${address}: a file of its ssl_credentials cannot be read`)
-    return text === null ? null : Buffer.from(text)
+    return text === null ? undefined : Buffer.from(text)
   }
   const credentials = async (): Promise<ChannelCredentials> => {
     const { credentials: made, Metadata } = await import('../xds/client/grpc-client.js')
-    const channel = made.createSsl(bytes(ssl.rootCerts), bytes(ssl.privateKey), bytes(ssl.certChain))
-    return fileCredentials.reduce((composed, { secret, header, prefix }) => {
+    const { TlsCredentials } = await import('../io/grpc-credentials.js')
+    const channel = new TlsCredentials({ ca: bytes(ssl.rootCerts), key: bytes(ssl.privateKey), cert: bytes(ssl.certChain) })
+    return fileCredentials.reduce<ChannelCredentials>((composed, { secret, header, prefix }) => {
       const perCall = made.createFromMetadataGenerator((_, answer) => {
         const text = read(secret)?.trimEnd()
         if (text === undefined || !HEADER_TEXT.test(text)) {

@@ -3,20 +3,15 @@
 // roots, host names); TCP keepalive either way, so that a server that vanished is noticed without HTTP/2 pings, which grpc servers punish.
 
 import type { Socket } from 'node:net'
-import { ChannelCredentials } from '@grpc/grpc-js'
+import { type Connected, OwnChannelCredentials } from '../io/grpc-credentials.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
-
-type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>
-type CallCredentials = Parameters<ChannelCredentials['compose']>[0]
-type Connected = Awaited<ReturnType<SecureConnector['connect']>>
 
 /** An idle connection is probed after this, when the cluster's `tcp_keepalive` says nothing else. */
 const KEEPALIVE_MS = 30_000
 
-export class SidecarCredentials extends ChannelCredentials {
+export class SidecarCredentials extends OwnChannelCredentials {
   private readonly tls: () => UpstreamTlsContext | null
   private readonly keepaliveMs: number
-  private readonly plain = ChannelCredentials.createInsecure()
 
   /** `tls` is asked at each connection; null: in the clear. `keepaliveMs`: idle time before TCP probes. */
   constructor(
@@ -29,36 +24,11 @@ export class SidecarCredentials extends ChannelCredentials {
     this.keepaliveMs = keepaliveMs ?? KEEPALIVE_MS
   }
 
-  override compose(_callCredentials: CallCredentials): ChannelCredentials {
-    throw new Error('call credentials are not supported')
-  }
-
   override _isSecure(): boolean {
     return this.secure
   }
 
-  override _equals(other: ChannelCredentials): boolean {
-    return this === other
-  }
-
-  override _createSecureConnector(...args: Parameters<ChannelCredentials['_createSecureConnector']>): SecureConnector {
-    const base = this.plain._createSecureConnector(...args)
-    let pending: Socket | null = null
-    return {
-      connect: socket => {
-        pending = socket
-        return this.connect(socket).finally(() => {
-          pending = null
-        })
-      },
-      waitForReady: () => Promise.resolve(),
-      getCallCredentials: () => base.getCallCredentials(),
-      // A server that accepts and never speaks TLS: the client gave up, the socket must not stay.
-      destroy: () => pending?.destroy(),
-    }
-  }
-
-  private connect(socket: Socket): Promise<Connected> {
+  protected override connectOver(socket: Socket): Promise<Connected> {
     socket.setKeepAlive(true, this.keepaliveMs)
     if (!this.secure) return Promise.resolve({ socket, secure: false })
     return new Promise((resolve, reject) => {

@@ -1,17 +1,16 @@
 // The files that a connection to Vault is made with, as options of `node:https`. Read by the transport, again after a while, so that a renewed
 // client certificate or CA needs no restart. Invariant: every file is bounded; one that can't be read is named.
+
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SecureContextOptions } from 'node:tls'
+import { type ServerNameOptions, serverNameOptions } from '../io/server-name.js'
 import type { VaultTls } from './vault-settings.js'
 
 const MAX_FILE_BYTES = 1024 * 1024
 const MAX_CA_FILES = 256
 
-export type TlsOptions = Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> & {
-  readonly servername?: string
-  readonly rejectUnauthorized: boolean
-}
+export type TlsOptions = Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> & ServerNameOptions & { readonly rejectUnauthorized: boolean }
 
 /** As Vault's own client: the file goes before the folder; with neither, the CAs that Node knows count. */
 export async function readTlsFiles(tls: VaultTls): Promise<TlsOptions> {
@@ -19,7 +18,7 @@ export async function readTlsFiles(tls: VaultTls): Promise<TlsOptions> {
   return {
     ...(ca === undefined ? {} : { ca }),
     ...(tls.certFile === '' ? {} : { cert: await readBounded(tls.certFile), key: await readBounded(tls.keyFile) }),
-    ...(tls.serverName === '' ? {} : { servername: tls.serverName }),
+    ...(tls.serverName === '' ? {} : serverNameOptions(tls.serverName)),
     rejectUnauthorized: !tls.skipVerify,
   }
 }

@@ -5,6 +5,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { type RequestOptions as HttpsOptions, request as httpsRequest } from 'node:https'
 import { readAnswerBody } from '../../io/bounded-body.js'
+import { serverNameOptions } from '../../io/server-name.js'
 import { CliError } from './command-io.js'
 
 const REQUEST_TIMEOUT_MS = 30_000
@@ -208,7 +209,7 @@ function tlsOptions({ caPem, certPem, keyPem, serverName, verify }: ControlApiOp
   return {
     ...(caPem === undefined ? {} : { ca: caPem }),
     ...(certPem === undefined ? {} : { cert: certPem, key: keyPem }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
+    ...(serverName === undefined ? {} : serverNameOptions(serverName)),
     rejectUnauthorized: verify ?? true,
   }
 }

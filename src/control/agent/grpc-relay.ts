@@ -2,8 +2,10 @@
 // that has it. Made by `ClientAgent`. What is said on it (xDS, the dataplane's services) is between the two; the sidecar's own token goes along.
 // Invariant: a connection here has one there for as long as both live; while no server is known it is closed at once, and the sidecar comes
 // again, keeping the configuration that it has.
+
 import net from 'node:net'
 import tls from 'node:tls'
+import { serverNameOptions } from '../../io/server-name.js'
 import type { HostPort } from '../http-api/listen-addresses.js'
 import type { ServerTls } from './server-link.js'
 
@@ -77,7 +79,6 @@ export class GrpcRelay {
   private dial({ host, port, tls: secure }: GrpcTarget): net.Socket {
     if (!secure) return net.connect({ host, port, noDelay: true })
     const { caPem, certPem, keyPem, serverName } = this.options.tls ?? {}
-    const name = serverName ?? (net.isIP(host) === 0 ? host : undefined)
     return tls.connect({
       host,
       port,
@@ -85,7 +86,7 @@ export class GrpcRelay {
       ...(caPem === undefined ? {} : { ca: caPem }),
       ...(certPem === undefined ? {} : { cert: certPem }),
       ...(keyPem === undefined ? {} : { key: keyPem }),
-      ...(name === undefined ? {} : { servername: name }),
+      ...serverNameOptions(serverName ?? host),
     })
   }
 

@@ -1,8 +1,10 @@
 // The control plane as an agent reaches it: one of several addresses, by HTTP or HTTPS, over kept connections. Made by `ClientAgent`, used by
 // everything in this folder. Invariants: a request whose bytes may have reached a server is not sent to a second one; answers are bounded; an
 // address that does not answer is asked again only when the others have been.
+
 import http, { type IncomingHttpHeaders } from 'node:http'
 import https from 'node:https'
+import { serverNameOptions } from '../../io/server-name.js'
 import { formatAddress, type HostPort } from '../http-api/listen-addresses.js'
 
 export interface ServerTls {
@@ -65,7 +67,7 @@ export class ServerLink {
             ...(tls.caPem === undefined ? {} : { ca: tls.caPem }),
             ...(tls.certPem === undefined ? {} : { cert: tls.certPem }),
             ...(tls.keyPem === undefined ? {} : { key: tls.keyPem }),
-            ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
+            ...(tls.serverName === undefined ? {} : serverNameOptions(tls.serverName)),
           })
   }
 

@@ -1,7 +1,9 @@
 // The way to a peer's control plane: gRPC over HTTP/2 and TLS that trusts nobody but the CA of the peer, for the peering server name. Called by
 // peerings.ts. Invariant: nothing is said before the certificate has been verified; a failure is one line that says what is wrong where.
+
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import tls from 'node:tls'
+import { serverNameOptions } from '../../io/server-name.js'
 import { MAX_MESSAGE_BYTES } from './peer-messages.js'
 import { serverAddress } from './peering-token.js'
 
@@ -97,7 +99,7 @@ async function connectAny(servers: PeerServers): Promise<ClientHttp2Session> {
 function connect(address: string, { serverName, caPems }: PeerServers): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
     const { host, port } = serverAddress(address)
-    const socket = tls.connect({ host, port, servername: serverName, ca: [...caPems], ALPNProtocols: ['h2'] })
+    const socket = tls.connect({ host, port, ...serverNameOptions(serverName), ca: [...caPems], ALPNProtocols: ['h2'] })
     const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS / 1_000} s`)), CONNECT_TIMEOUT_MS)
     const failed = (error: NodeJS.ErrnoException): void => {
       clearTimeout(timer)

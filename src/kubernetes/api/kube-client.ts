@@ -4,6 +4,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { readAnswerBody } from '../../io/bounded-body.js'
+import { serverNameOptions } from '../../io/server-name.js'
 import type { ClusterConfig } from './cluster-config.js'
 
 export interface KubeObject {
@@ -57,7 +58,7 @@ export class KubeClient {
           ca: config.caPem,
           cert: config.certPem,
           key: config.keyPem,
-          servername: config.serverName,
+          ...(config.serverName === undefined ? {} : serverNameOptions(config.serverName)),
           rejectUnauthorized: config.verify,
         })
       : new HttpAgent({ keepAlive: true })

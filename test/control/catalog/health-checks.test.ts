@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram'
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import { createServer as createHttp2Server } from 'node:http2'
+import { createServer as createHttp2Server, createSecureServer } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -11,6 +11,7 @@ import { readRegisteredCheck } from '../../../src/control/catalog/node-registrat
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
 import { FieldReader } from '../../../src/control/config-entries/field-reader.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { AnyCa } from '../../support/mesh-certificates.js'
 import { OWN } from '../../support/own-node.js'
 import { RefusingStore } from '../../support/refusing-store.js'
 
@@ -203,6 +204,24 @@ describe('HealthChecks', () => {
       expect(catalog.check('down')!.output).toContain('NOT_SERVING')
     } finally {
       grpc.forceShutdown()
+    }
+  })
+
+  it('speaks TLS to a service that is named by its address', async () => {
+    const { cert, key } = new AnyCa().leaf({ ips: [[127, 0, 0, 1]] })
+    const tls = createSecureServer({ cert, key, allowHTTP1: true }, (_, response) => void response.end()).listen(0, '127.0.0.1')
+    await new Promise(resolve => tls.once('listening', resolve))
+    const address = `127.0.0.1:${(tls.address() as AddressInfo).port}`
+    const often = { Interval: '5ms', TLSSkipVerify: true }
+    try {
+      await register('tcp', { TCP: address, TCPUseTLS: true, ...often })
+      await register('http', { HTTP: `https://${address}/`, TLSServerName: '127.0.0.1', ...often })
+      await register('h2', { H2PING: address, TLSServerName: '127.0.0.1', ...often })
+      checks.start()
+      await until(() => ['tcp', 'http', 'h2'].every(id => statusOf(id) === 'passing'))
+    } finally {
+      checks.stop()
+      tls.close()
     }
   })
 

@@ -462,7 +462,7 @@ describe('a record that is broken behind the handshake ends the connection', () 
     })
     const alerts: string[] = []
     expect(await ended).toBe(true)
-    await vi.waitFor(() => expect(alerts).toEqual(['ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC']))
+    await vi.waitFor(() => expect(alerts).toEqual([expect.stringMatching(/^ERR_SSL_.*ALERT_BAD_RECORD_MAC$/)]))
   })
 
   it('to a server', async () => {

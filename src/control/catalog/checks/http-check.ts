@@ -1,6 +1,8 @@
 // An HTTP check: 2xx passes, 429 warns, everything else is critical; redirects are followed unless told not to. Run by health-checks.ts.
+
 import * as http from 'node:http'
 import * as https from 'node:https'
+import { serverNameOptions } from '../../../io/server-name.js'
 import type { CheckDefinition } from '../check-definition.js'
 import type { CheckOutcome } from './check-outcome.js'
 
@@ -30,7 +32,7 @@ interface Answer {
 function requestOnce(check: CheckDefinition, url: URL, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const options = { method: check.Method, headers: headersOf(check), signal, agent: false as const }
-    const servername = check.TLSServerName === '' ? {} : { servername: check.TLSServerName }
+    const servername = check.TLSServerName === '' ? {} : serverNameOptions(check.TLSServerName)
     const request =
       url.protocol === 'https:'
         ? https.request(url, { ...options, ...servername, rejectUnauthorized: !check.TLSSkipVerify })

@@ -1,6 +1,8 @@
 // Checks over HTTP/2: gRPC's own health protocol (grpc.health.v1), and a PING that must be answered. Run by health-checks.ts.
 import { connect as connectHttp2, type SecureClientSessionOptions } from 'node:http2'
 import { Client, credentials } from '@grpc/grpc-js'
+import { TlsCredentials } from '../../../io/grpc-credentials.js'
+import { serverNameOptions } from '../../../io/server-name.js'
 import type { CheckDefinition } from '../check-definition.js'
 import { type CheckOutcome, passing } from './check-outcome.js'
 
@@ -12,9 +14,9 @@ export function grpcCheck(check: CheckDefinition, signal: AbortSignal): Promise<
   const slash = check.GRPC.indexOf('/')
   const target = slash < 0 ? check.GRPC : check.GRPC.slice(0, slash)
   const service = slash < 0 ? '' : check.GRPC.slice(slash + 1)
-  const secure = credentials.createSsl(null, null, null, { rejectUnauthorized: !check.TLSSkipVerify })
   const override = check.TLSServerName === '' ? {} : { 'grpc.ssl_target_name_override': check.TLSServerName }
-  const client = new Client(target, check.GRPCUseTLS ? secure : credentials.createInsecure(), { ...override, 'grpc.enable_retries': 0 })
+  const channel = check.GRPCUseTLS ? new TlsCredentials({ rejectUnauthorized: !check.TLSSkipVerify }) : credentials.createInsecure()
+  const client = new Client(target, channel, { ...override, 'grpc.enable_retries': 0 })
   return new Promise<CheckOutcome>((resolve, reject) => {
     const call = client.makeUnaryRequest(METHOD, serviceRequest, servingStatus, service, (error, status) => {
       if (error !== null) reject(error)
@@ -39,7 +41,7 @@ function servingStatus(message: Buffer): number {
 export function h2PingCheck(check: CheckDefinition, signal: AbortSignal): Promise<CheckOutcome> {
   const options: SecureClientSessionOptions = {
     rejectUnauthorized: !check.TLSSkipVerify,
-    ...(check.TLSServerName === '' ? {} : { servername: check.TLSServerName }),
+    ...(check.TLSServerName === '' ? {} : serverNameOptions(check.TLSServerName)),
   }
   return new Promise((resolve, reject) => {
     const session = connectHttp2(`${check.H2PingUseTLS ? 'https' : 'http'}://${check.H2PING}`, options)

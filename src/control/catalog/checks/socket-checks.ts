@@ -3,14 +3,15 @@
 import { createSocket } from 'node:dgram'
 import { connect as connectTcp, isIPv6 } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { serverNameOptions } from '../../../io/server-name.js'
 import type { CheckDefinition } from '../check-definition.js'
 import { type CheckOutcome, hostAndPort, passing } from './check-outcome.js'
 
 export function tcpCheck(check: CheckDefinition, signal: AbortSignal): Promise<CheckOutcome> {
   const target = hostAndPort(check.TCP)
   return new Promise((resolve, reject) => {
-    const servername = check.TLSServerName || target.host
-    const socket = check.TCPUseTLS ? connectTls({ ...target, servername, rejectUnauthorized: !check.TLSSkipVerify }) : connectTcp(target)
+    const name = serverNameOptions(check.TLSServerName || target.host)
+    const socket = check.TCPUseTLS ? connectTls({ ...target, ...name, rejectUnauthorized: !check.TLSSkipVerify }) : connectTcp(target)
     const abort = (): void => void socket.destroy(new Error('aborted'))
     signal.addEventListener('abort', abort, { once: true })
     socket.once('close', () => signal.removeEventListener('abort', abort))

@@ -7,9 +7,11 @@
 //
 // Invariant: a request may have been carried out although an attempt failed, so every request given here can be given twice: a transaction
 // has a compare that holds once.
+
 import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
 import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { fullJitterMs } from '../../../io/backoff.js'
+import { TlsCredentials } from '../../../io/grpc-credentials.js'
 import {
   AuthenticateRequestSchema,
   AuthenticateResponseSchema,
@@ -252,20 +254,16 @@ export class EtcdClient {
 
   private connect(): Client {
     const { tls } = this.address
-    this.connection ??= new Client(
-      this.endpoint,
-      tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null),
-      {
-        'grpc.enable_retries': 0,
-        'grpc.keepalive_time_ms': PING_MS,
-        'grpc.keepalive_timeout_ms': PING_TIMEOUT_MS,
-        'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-        'grpc.initial_reconnect_backoff_ms': MIN_PAUSE_MS,
-        'grpc.max_reconnect_backoff_ms': MAX_PAUSE_MS,
-        // Another client's failing connection to the same member is none of ours.
-        'grpc.use_local_subchannel_pool': 1,
-      },
-    )
+    this.connection ??= new Client(this.endpoint, tls === undefined ? credentials.createInsecure() : new TlsCredentials(tls), {
+      'grpc.enable_retries': 0,
+      'grpc.keepalive_time_ms': PING_MS,
+      'grpc.keepalive_timeout_ms': PING_TIMEOUT_MS,
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc.initial_reconnect_backoff_ms': MIN_PAUSE_MS,
+      'grpc.max_reconnect_backoff_ms': MAX_PAUSE_MS,
+      // Another client's failing connection to the same member is none of ours.
+      'grpc.use_local_subchannel_pool': 1,
+    })
     return this.connection
   }
 

@@ -9,6 +9,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import { AgentTokens } from '../acl/agent-tokens.js'
 import { type AgentDefinitions, applyAgentDefinitions } from '../agent-definitions.js'
 import { Catalog } from '../catalog/catalog.js'
+import { OWN_NODE } from '../catalog/catalog-types.js'
 import { ExposedChecks } from '../catalog/exposed-checks.js'
 import { HealthChecks } from '../catalog/health-checks.js'
 import type { Locality } from '../catalog/locality.js'
@@ -222,8 +223,8 @@ export class ClientAgent {
     catalog.onChange(({ services }) => {
       for (const service of services) indexes.bump(serviceTopic(service), store.index)
     })
-    // Config entries are the control plane's: which sidecars they let expose their checks, it says.
-    let byEntries: ReadonlySet<string> = new Set()
+    // Config entries are the control plane's: which sidecars they let expose their checks, it says. Until it does, those that did before.
+    let byEntries: ReadonlySet<string> = new Set(catalog.checksOn(OWN_NODE).flatMap(({ exposed }) => exposed?.Proxy ?? []))
     const exposedChecks = new ExposedChecks(catalog, {
       ...ranges,
       exposes: ({ ID, Proxy: proxy }) => proxy?.Expose?.Checks === true || byEntries.has(ID),

@@ -30,7 +30,7 @@ import {
   PLAIN_CHECK,
   sidecarChecks,
 } from './check-definition.js'
-import { exposedPath, exposedPort } from './check-exposure.js'
+import { exposedPath, exposedPort, isExposable } from './check-exposure.js'
 import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.js'
 import { bindErrors, freePort } from './proxy-ports.js'
 import { sameContent } from './same-content.js'
@@ -396,7 +396,8 @@ export class Catalog extends CatalogIndex {
   /** Before a re-registered check has run again it keeps what its last run said, so that a restart takes no one out of service. */
   private freshCheck(check: CheckDefinition): StoredCheck {
     const before = this.check(check.CheckID)
-    const exposed = before?.exposed
+    // One that no sidecar hands on any more goes its own way at once.
+    const exposed = isExposable(check) ? before?.exposed : undefined
     return { definition: check, status: before?.status ?? check.InitialStatus, output: before?.output ?? '', ...(exposed && { exposed }) }
   }
 
@@ -474,9 +475,10 @@ export class Catalog extends CatalogIndex {
     }
   }
 
-  /** The sidecars that open another path for the check than before, or none. */
+  /** The sidecars that open another path for the check than before, or none; also where another one opens it. */
   private exposureChanged(before: CatalogCheck | undefined, after: CatalogCheck | undefined, change: ChangeSet): void {
-    const opened = (check: CatalogCheck | undefined): string => JSON.stringify(check && exposedPath(check, this.nodeOf(check)))
+    const opened = (check: CatalogCheck | undefined): string =>
+      JSON.stringify(check && [check.exposed?.Proxy, exposedPath(check, this.nodeOf(check))])
     const either = after ?? before
     if (either === undefined || (!exposedPort(either) && !(before && exposedPort(before))) || opened(before) === opened(after)) return
     const service = this.instanceOn(either.Node, either.definition.ServiceID)

@@ -14,6 +14,7 @@ export interface ExposedCheck extends ExposePath {
 
 const GRPC_HEALTH_PATH = '/grpc.health.v1.Health/Check'
 const HTTP_PORT = 80
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 /** A sidecar hands on requests in clear text: checks over TLS, and those that are no requests, go past it. */
 export function isExposable({ Type, HTTP, GRPC, GRPCUseTLS }: CheckDefinition): boolean {
@@ -31,6 +32,11 @@ export function throughSidecar(definition: CheckDefinition, { Address, Port }: C
   const url = new URL(definition.HTTP)
   url.host = authority
   return { ...definition, HTTP: url.href }
+}
+
+/** The one address that a listener is at; undefined: it is at every one of its machine. */
+export function singleAddressOf(listening: string): string | undefined {
+  return isIP(listening) === 0 || EVERY_ADDRESS.has(listening) ? undefined : listening
 }
 
 /** The port that the sidecar opens for the check; 0: none. */

@@ -2,12 +2,11 @@
 // Follows the catalog of one machine and whatever else says which sidecars do so (registrations, config entries), and writes to each check where
 // it goes; the checks are run, and the sidecar's listeners made, by what is written. Made by `ControlPlane` and `ClientAgent`.
 // Invariants: no port of the machine is given out twice; a check keeps its port for as long as it is exposed.
-import { isIP } from 'node:net'
 import type { ConfigEntry, ConfigEntryIndex } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { Catalog } from './catalog.js'
 import { type CatalogChange, type CatalogCheck, type CatalogInstance, type CheckExposure, OWN_NODE, splitKey } from './catalog-types.js'
-import { isExposable } from './check-exposure.js'
+import { isExposable, singleAddressOf } from './check-exposure.js'
 
 export interface ExposedChecksOptions {
   readonly exposeMinPort: number
@@ -22,8 +21,6 @@ interface Change {
 }
 
 const RETRY_MS = 1_000
-
-const ANY_ADDRESS: ReadonlySet<string> = new Set(['', '0.0.0.0', '::'])
 
 export class ExposedChecks {
   /** IDs of services whose checks are to be looked at. */
@@ -179,12 +176,9 @@ function exposesChecks({ Proxy: proxy }: CatalogInstance, entries: Pick<ConfigEn
   )
 }
 
-/** Where its listeners are; on this machine where they are on every address. */
+/** Where its listeners are, as listeners.ts has it; on this machine where they are at every address. */
 function dialledAt({ Address, Proxy: proxy }: CatalogInstance): string {
   const bound = proxy?.Config['bind_address']
-  return (
-    [Address, bound].find(
-      (address): address is string => typeof address === 'string' && isIP(address) !== 0 && !ANY_ADDRESS.has(address),
-    ) ?? '127.0.0.1'
-  )
+  const listening = typeof bound === 'string' && bound !== '' ? bound : Address
+  return singleAddressOf(listening) ?? (listening === '::' ? '::1' : '127.0.0.1')
 }

@@ -6,6 +6,7 @@ import { isIPv6 } from 'node:net'
 import { TrafficDirection } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import type { FilterChainSchema } from '../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
 import type { ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { singleAddressOf } from '../catalog/check-exposure.js'
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.js'
 import { exposedHcm, HCM_FILTER } from './http-connection-manager.js'
 import { type Init, singleAddress, socketAddress } from './protobuf.js'
@@ -32,11 +33,15 @@ export function exposedListeners(view: ProxyView): Init<typeof ListenerSchema>[]
   })
 }
 
-/** Checks come from this machine, or from the node's own address. A listener of IPv4 never sees `::1`, which Envoy can't parse on some machines. */
+/**
+ * Checks come from this machine (which dials an address of its own from that address), or from the node's. A listener of IPv4 never sees `::1`,
+ * which Envoy can't parse on some machines; and none takes the same range twice.
+ */
 function onlyFrom(exposed: ExposedPath, listening: string): Pick<Init<typeof FilterChainSchema>, 'filterChainMatch'> {
   if (!('sources' in exposed)) return {}
-  const loopback = [{ addressPrefix: '127.0.0.0', prefixLen: 8 }, ...(isIPv6(listening) ? [singleAddress('::1')] : [])]
-  return { filterChainMatch: { sourcePrefixRanges: [...loopback, ...exposed.sources.map(singleAddress)] } }
+  const own = singleAddressOf(listening)
+  const addresses = new Set([...(isIPv6(listening) ? ['::1'] : []), ...(own === undefined ? [] : [own]), ...exposed.sources])
+  return { filterChainMatch: { sourcePrefixRanges: [{ addressPrefix: '127.0.0.0', prefixLen: 8 }, ...[...addresses].map(singleAddress)] } }
 }
 
 /** Ports of the application other than the one that the mesh knows, or that one in another protocol. */

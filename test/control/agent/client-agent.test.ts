@@ -146,6 +146,30 @@ describe('what is on the machine', () => {
     await untilPassing(plane.httpAddress, 'stray', [])
   })
 
+  it('keeps the ports of checks that a config entry has exposed, over a restart too', async () => {
+    const plane = await startPlane()
+    await call(plane.httpAddress, 'PUT', '/v1/config', { Kind: 'proxy-defaults', Name: 'global', Expose: { Checks: true } })
+    const dataDir = mkdtempSync(join(tmpdir(), 'outrigger-agent-'))
+    cleanups.push(() => rmSync(dataDir, { recursive: true, force: true }))
+    const first = await startAgent(plane.httpAddress, { dataDir })
+    const exposedAt = async ({ agent }: Lines, check: string): Promise<number> =>
+      (await json<Record<string, { ExposedPort: number }>>(agent.httpAddress, '/v1/agent/checks'))[check]!.ExposedPort
+    for (const [Name, port] of [
+      ['web', 21_500],
+      ['db', 21_501],
+    ] as const) {
+      const Check = { CheckID: Name, HTTP: 'http://127.0.0.1:1/', Interval: '1h' }
+      await call(first.agent.httpAddress, 'PUT', '/v1/agent/service/register', { Name, Port: 80, Check, Connect: { SidecarService: {} } })
+      await until(`${Name} is exposed`, async () => (await exposedAt(first, Name)) === port)
+    }
+    await call(first.agent.httpAddress, 'PUT', '/v1/agent/service/deregister/web')
+    await first.agent.stop()
+    const second = await startAgent(plane.httpAddress, { dataDir })
+    await call(second.agent.httpAddress, 'PUT', '/v1/agent/service/register', { ...WEB, Name: 'late' })
+    await untilPassing(plane.httpAddress, 'late', ['a1'])
+    expect(await exposedAt(second, 'db')).toBe(21_501)
+  })
+
   it('what the control plane refuses is said once, and the rest is there', async () => {
     const plane = await startPlane()
     await call(plane.httpAddress, 'PUT', '/v1/agent/service/register', { Name: 'Taken', Port: 1 })

@@ -132,4 +132,57 @@ describe('checks that a sidecar exposes', () => {
     await register('web-1', [http('a', 'http://127.0.0.1:1/health?full=1')])
     await until('it is asked directly again', () => catalog.check('a')!.status === 'critical')
   })
+
+  it.each([
+    [{}, '127.0.0.1'],
+    [{ Address: '10.1.1.1' }, '10.1.1.1'],
+    [{ Address: '10.1.1.1', Proxy: { Config: { bind_address: '127.0.0.2' } } }, '127.0.0.2'],
+    [{ Address: '203.0.113.5', Proxy: { Config: { bind_address: '0.0.0.0' } } }, '127.0.0.1'],
+    [{ Proxy: { Config: { bind_address: '::' } } }, '::1'],
+  ])('are asked where the sidecar %j listens', async (sidecarOf, address) => {
+    expose(21_500, 21_755)
+    const { Proxy: proxy = {}, ...rest } = sidecarOf as { readonly Proxy?: object }
+    const SidecarService = { ...rest, Proxy: { ...proxy, ...EXPOSE } }
+    const parsed = parseServiceDefinition({ Name: 'web', Port: 8080, Checks: [http('a')], Connect: { SidecarService } }, { strict: true })
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors))
+    await catalog.register(parsed.value)
+    await until('it is exposed', () => catalog.check('a')!.exposed !== undefined)
+    expect(catalog.check('a')!.exposed!.Address).toBe(address)
+  })
+
+  it('go by another sidecar of the service where the one that has exposed them is gone, which is told so', async () => {
+    expose(21_500, 21_755)
+    const proxy = (ID: string, Port: number): object => ({
+      ...{ ID, Name: 'web-proxy', Kind: 'connect-proxy', Port },
+      Proxy: { DestinationServiceName: 'web', DestinationServiceID: 'web-1', ...EXPOSE },
+    })
+    for (const definition of [{ ID: 'web-1', Name: 'web', Checks: [http('a')] }, proxy('p1', 20_001), proxy('p2', 20_002)]) {
+      const parsed = parseServiceDefinition(definition, { strict: true })
+      if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors))
+      await catalog.register(parsed.value)
+    }
+    await until('the first exposes it', () => catalog.check('a')!.exposed?.Proxy === 'p1')
+    const told = new Set<string>()
+    catalog.onChange(({ proxies }) => {
+      for (const id of proxies) told.add(id)
+    })
+    await catalog.deregister('p1')
+    await until('the second exposes it', () => catalog.check('a')!.exposed?.Proxy === 'p2')
+    expect(ports()).toEqual({ a: 21_500 })
+    expect(told).toContain('p2')
+  })
+
+  it('of a check that is written anew as one that no sidecar hands on, nothing stays', async () => {
+    const runs = new HealthChecks(catalog, { random: () => 0 })
+    expose(sidecarPort, sidecarPort)
+    runs.start()
+    stops.push(() => runs.stop())
+    await register('web-1', [http('a', 'http://127.0.0.1:1/')], EXPOSE)
+    await until('it passes', () => catalog.check('a')!.status === 'passing')
+    await register('web-1', [{ CheckID: 'a', TTL: '1m' }], EXPOSE)
+    await until('it goes past the sidecar', () => ports()['a'] === 0)
+    expect(catalog.exposedChecks(catalog.instance('web-1-sidecar-proxy')!)).toEqual([])
+    await register('web-1', [{ CheckID: 'a', HTTP: 'http://127.0.0.1:1/', Interval: '100ms' }], EXPOSE)
+    await until('it is exposed again', () => ports()['a'] === sidecarPort)
+  })
 })

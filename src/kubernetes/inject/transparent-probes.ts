@@ -58,5 +58,6 @@ function askedOf({ httpGet, tcpSocket, grpc }: Probe = {}, container: Container)
   // The application answers for itself, and nobody in between can read the path.
   if (httpGet.scheme === 'HTTPS')
     return { localPort, problem: `fails over HTTPS at the sidecar: transparent-proxy-exclude-inbound-ports may name its port ${localPort}` }
-  return { field: 'httpGet', localPort, path: (httpGet.path ?? '/').split('?')[0] || '/' }
+  const [path = ''] = (httpGet.path ?? '').split('?')
+  return { field: 'httpGet', localPort, path: path.startsWith('/') ? path : `/${path}` }
 }

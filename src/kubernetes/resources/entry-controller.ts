@@ -34,8 +34,11 @@ export interface EntryControllerOptions {
 
 /** consul-k8s'. */
 const FINALIZER = `finalizers.${GROUP}`
+/** Of what another run has written. */
+const UNKNOWN_GENERATION = -1
 
 interface StoredEntry {
+  readonly Name: string
   readonly ModifyIndex: number
   readonly Meta?: Readonly<Record<string, string>> | null
   readonly Status?: { readonly Conditions?: readonly EntryCondition[] | null }
@@ -46,6 +49,7 @@ export class EntryController {
   private readonly loop: ReconcileLoop
   /** Owner -> generation and name that were written, and when the entry is looked at again. */
   private readonly written = new Map<string, { readonly generation: number; readonly name: string; readonly atMs: number }>()
+  private hasRead = false
 
   constructor(private readonly options: EntryControllerOptions) {
     const { client, kind, everyMs, onProblem } = options
@@ -67,6 +71,7 @@ export class EntryController {
 
   private async reconcile(): Promise<void> {
     if (!this.watch.synced) return
+    if (!this.hasRead) await this.readWritten()
     await eachAtOnce([...this.watch.objects.values()], async resource => {
       try {
         await (resource.metadata.deletionTimestamp === undefined ? this.write(resource) : this.remove(resource))
@@ -75,6 +80,16 @@ export class EntryController {
         if (!(error instanceof KubeError && (error.statusCode === 409 || error.statusCode === 404))) throw error
       }
     })
+  }
+
+  /** What the resources have there already: one may be of another destination since it was written. */
+  private async readWritten(): Promise<void> {
+    const { api, kind } = this.options
+    for (const { Name: name, Meta } of await api.getJson<StoredEntry[]>(`/v1/config/${kind.entryKind}`)) {
+      const owner = Meta?.[OWNER]
+      if (owner !== undefined) this.written.set(owner, { generation: UNKNOWN_GENERATION, name, atMs: 0 })
+    }
+    this.hasRead = true
   }
 
   private async write(resource: EntryResource): Promise<void> {
@@ -124,14 +139,18 @@ export class EntryController {
     const { metadata } = resource
     const { finalizers = [] } = metadata
     if (!finalizers.includes(FINALIZER)) return
+    const owner = ownerOf(resource)
     const { name } = entryKeyOf(this.options.kind, resource)
-    await this.takeBack(name, ownerOf(resource)).catch(async (error: Error) => {
+    try {
+      // Where its last change was refused, the entry of before it is in force.
+      for (const each of new Set([name, this.written.get(owner)?.name ?? name])) await this.takeBack(each, owner)
+    } catch (error) {
       // A router that still needs it, say: why it stays is said, and it is tried again.
-      await this.say(resource, { reason: 'DeletionRefused', message: error.message })
+      await this.say(resource, { reason: 'DeletionRefused', message: (error as Error).message })
       throw error
-    })
+    }
     await this.put(resource, { ...resource, metadata: { ...metadata, finalizers: finalizers.filter(each => each !== FINALIZER) } })
-    this.written.delete(ownerOf(resource))
+    this.written.delete(owner)
   }
 
   /** The entry of that name, where it is this owner's. */

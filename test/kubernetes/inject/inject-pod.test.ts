@@ -254,6 +254,16 @@ describe('a transparent pod', () => {
     expect(serviceOf(pod)).toMatchObject({ transparent: true, exposedPaths: [{ listenerPort: 20400, localPort: 8080, path: '/healthz' }] })
   })
 
+  it('has those answered whose path does without a slash, which the kubelet sets before it', () => {
+    for (const [path, exposed] of [
+      ['healthz?full=1', '/healthz'],
+      ['?full=1', '/'],
+    ]) {
+      const pod = injected(probed({ readinessProbe: { httpGet: { path, port: 8080 } } }))
+      expect(serviceOf(pod).exposedPaths).toMatchObject([{ localPort: 8080, path: exposed }])
+    }
+  })
+
   it('keeps its probes where it says so', () => {
     const pod = injected(deploymentPod({ annotations: { ...rules, [`${A}transparent-proxy-overwrite-probes`]: 'false' } }))
     expect(pod.spec.containers).toEqual(deploymentPod().spec.containers)

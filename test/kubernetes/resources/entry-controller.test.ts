@@ -188,3 +188,40 @@ it('intentions that are of another destination now are no longer those of the on
   expect(await entry('service-intentions/second')).toMatchObject({ Sources: [expect.objectContaining({ Name: 'web' })] })
   await until('the one before is gone', async () => (await entry('service-intentions/first')) === undefined)
 })
+
+it('intentions whose last change was refused go with their resource, those of before it', async () => {
+  await api.put('/v1/config', { Kind: 'service-intentions', Name: 'theirs', Sources: [{ Name: 'web', Action: 'deny' }] })
+  put('serviceintentions', 'ended', { destination: { name: 'ours' }, sources: [{ name: 'web', action: 'allow' }] })
+  expect(await synced('serviceintentions', 'ended')).toMatchObject({ status: 'True' })
+  put('serviceintentions', 'ended', { destination: { name: 'theirs' }, sources: [{ name: 'web', action: 'allow' }] })
+  expect(await synced('serviceintentions', 'ended')).toMatchObject({ reason: 'EntryOfAnother' })
+  kube.delete(of('serviceintentions'), 'ended', 'shop')
+  await until('the resource is gone', () => kube.get(of('serviceintentions'), 'ended', 'shop') === undefined)
+  expect(await entry('service-intentions/ours')).toBeUndefined()
+  expect((await entry('service-intentions/theirs')).Sources).toMatchObject([{ Action: 'deny' }])
+})
+
+it('intentions that were moved while no controller ran are no longer those of the destination before', async () => {
+  const other = await FakeKubeApi.start()
+  const otherClient = new KubeClient(other.config)
+  const kind = RESOURCE_KINDS.find(each => each.kind === 'ServiceIntentions')!
+  const run = (): EntryController =>
+    new EntryController({ client: otherClient, api, kind, everyMs: 200, onProblem: () => {}, isRefusal: () => false })
+  const resource = (destination: string): void =>
+    void other.put(of('serviceintentions'), {
+      ...other.get(of('serviceintentions'), 'away', 'yard'),
+      metadata: { ...other.get(of('serviceintentions'), 'away', 'yard')?.metadata, name: 'away', namespace: 'yard' },
+      spec: { destination: { name: destination }, sources: [{ name: 'web', action: 'allow' }] },
+    })
+  resource('old')
+  const first = run()
+  await until('it is in force', () => entry('service-intentions/old'))
+  await first.stop()
+  resource('new')
+  const second = run()
+  await until('the new one is in force', () => entry('service-intentions/new'))
+  await until('the old one is gone', async () => (await entry('service-intentions/old')) === undefined)
+  await second.stop()
+  otherClient.close()
+  await other.stop()
+})

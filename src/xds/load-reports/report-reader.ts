@@ -64,6 +64,9 @@ export class ReportReader {
   count = 0
   private readonly reader = new ProtobufReader()
   private readonly kept: ReportedCluster[] = []
+  /** Of the cluster that is read: an interval may come in parts. */
+  private seconds = 0
+  private nanos = 0
 
   /** Whether it is a LoadStatsRequest. */
   read(message: Buffer): boolean {
@@ -93,6 +96,8 @@ export class ReportReader {
   private readCluster(end: number): void {
     const { reader } = this
     const cluster = this.next()
+    this.seconds = 0
+    this.nanos = 0
     while (reader.at < end) {
       const tag = reader.tag()
       if (tag === CLUSTER_NAME) cluster.name = reader.text(reader.length(end))
@@ -114,16 +119,14 @@ export class ReportReader {
 
   private readInterval(cluster: ReportedCluster, end: number): void {
     const { reader } = this
-    let seconds = 0
-    let nanos = 0
     while (reader.at < end) {
       const tag = reader.tag()
-      if (tag === SECONDS) seconds = reader.signed()
-      else if (tag === NANOS) nanos = reader.signed()
+      if (tag === SECONDS) this.seconds = reader.signed()
+      else if (tag === NANOS) this.nanos = reader.signed()
       else reader.skip(tag, end)
     }
     reader.stay(end)
-    cluster.intervalMs = Math.max(0, seconds * 1000 + nanos / 1e6)
+    cluster.intervalMs = Math.max(0, this.seconds * 1000 + this.nanos / 1e6)
   }
 
   private readLocality(cluster: ReportedCluster, end: number): void {

@@ -96,6 +96,16 @@ it('takes fields in any order and again, as senders may write them: messages tha
   )
 })
 
+it('reads an interval that comes in parts as one', () => {
+  const [seconds, nanos] = [
+    [0x22, 0x02, 0x08, 0x05],
+    [0x22, 0x06, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01],
+  ]
+  const bytes = Uint8Array.from([0x12, seconds.length + nanos.length, ...seconds, ...nanos, 0x12, nanos.length, ...nanos])
+  expect(readAll(bytes)).toEqual(bySchema(fromBinary(LoadStatsRequestSchema, bytes)))
+  expect(readAll(bytes)).toMatchObject([{ intervalMs: 5500 }, { intervalMs: 500 }])
+})
+
 it('refuses a report that ends anywhere within a field, and anything else that the schemas do, without a fault of its own', () => {
   fc.assert(
     fc.property(request, fc.nat(), fc.nat(255), (message, at, byte) => {

@@ -308,7 +308,11 @@ function isNeverSent(details: string | undefined): boolean {
 }
 
 function reasonOf(details: string | undefined): string {
-  const reason = (details ?? 'no answer').replace(/^etcdserver: /, '').replace(/\. Resolution note:.*$/s, '')
+  const reason = (details ?? 'no answer')
+    .replace(/^etcdserver: /, '')
+    .replace(/\. Resolution note:.*$/s, '')
+    // How long its parts took is another each time.
+    .replace(/^(Deadline exceeded) after .*$/s, '$1')
   return reason.includes('database space exceeded')
     ? 'its database is full (quota): compact and defragment it, then `etcdctl alarm disarm`; reads go on'
     : reason

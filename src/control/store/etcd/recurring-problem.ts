@@ -1,5 +1,7 @@
 // What goes wrong again each time it is tried, said once: what is new at once, what is known not again until it has gone well. Used by the parts of
-// the etcd store that try something twice a second for as long as etcd is full or away.
+// the etcd store that try something twice a second for as long as etcd is full or away. Invariant: MAX_TOLD reasons are remembered at most.
+
+const MAX_TOLD = 100
 
 export class RecurringProblem {
   private readonly told = new Set<string>()
@@ -13,6 +15,7 @@ export class RecurringProblem {
   /** One reason may come of several members in turn, and of several that ask. */
   failed(reason: string): void {
     if (this.told.has(reason)) return
+    if (this.told.size >= MAX_TOLD) this.told.clear()
     this.told.add(reason)
     this.onProblem(reason)
   }

@@ -12,3 +12,11 @@ it('is said once, again where it changes, and its end once', () => {
   problem.failed('full')
   expect(said).toEqual(['full', 'away', 'gone', 'full'])
 })
+
+it('does not remember without end reasons that are others each time', () => {
+  let said = 0
+  const problem = new RecurringProblem(() => said++, 'gone')
+  for (let i = 0; i <= 100; i++) problem.failed(`after ${i} ms`)
+  problem.failed('after 0 ms')
+  expect(said).toBe(102)
+})

@@ -24,12 +24,22 @@ const { api, checker, sources, directReads, readsOf } = sourceGraph()
 
 const isStatic = node => node.modifiers?.some(modifier => modifier.kind === SyntaxKind.StaticKeyword) === true
 
-/** Called by the runtime: a base class or interface that is not ours has it. */
-function isForeign({ parent, name }) {
-  const bases = parent.heritageClauses?.flatMap(clause => clause.types.map(type => checker.getTypeAtLocation(type))) ?? []
-  return bases.some(
-    base => base !== undefined && checker.getPropertyOfType(base, name.text)?.declarations.some(at => at.path.includes('/node_modules/')),
-  )
+/** Name -> class of ours. */
+const classes = new Map()
+for (const { source } of sources)
+  source.forEachChild(node => {
+    if (node.kind === SyntaxKind.ClassDeclaration && node.name !== undefined) classes.set(node.name.text, node)
+  })
+
+/** Called by the runtime: a base class or interface that is not ours has it, be it the base of a base. */
+function isForeign(name, owner) {
+  const bases = owner.heritageClauses?.flatMap(clause => clause.types) ?? []
+  return bases.some(base => {
+    const own = classes.get(base.expression.text)
+    if (own !== undefined && isForeign(name, own)) return true
+    const property = checker.getPropertyOfType(checker.getTypeAtLocation(base), name)
+    return property?.declarations.some(at => at.path.includes('/node_modules/')) === true
+  })
 }
 
 const offenders = new Set()
@@ -37,7 +47,8 @@ for (const { file, source } of sources) {
   const visit = node => {
     if (MEMBERS.has(node.kind) && node.parent.kind === SyntaxKind.ClassDeclaration) {
       const used = isStatic(node) ? directReads(node) : readsOf(node)
-      if (used.length === 0 && !PUBLIC.test(file) && !isForeign(node)) offenders.add(`${file}: ${node.parent.name.text}.${node.name.text}`)
+      if (used.length === 0 && !PUBLIC.test(file) && !isForeign(node.name.text, node.parent))
+        offenders.add(`${file}: ${node.parent.name.text}.${node.name.text}`)
     }
     node.forEachChild(visit)
   }

@@ -1,4 +1,4 @@
-// Runs the commands that its arguments are, as many at once as there are cores: `npm run check` is a dozen of them that use one core each.
+// Runs the commands that its arguments are, as many at once as there are cores: `npm run check` is several that use one core each.
 // What a command prints comes in one piece when it has ended, with the seconds that it took. All run to their end; exits 1 if one failed.
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'

@@ -3,7 +3,7 @@
 // theirs. Loaded by those alone that load grpc-js. Invariant: a socket that was not secured in time, or was given up, is destroyed.
 import type { Socket } from 'node:net'
 import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from 'node:tls'
-import { ChannelCredentials } from '@grpc/grpc-js'
+import { ChannelCredentials, experimental } from '@grpc/grpc-js'
 import { serverNameOptions } from './server-name.js'
 
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>
@@ -104,9 +104,5 @@ export function whenSecured(secured: TLSSocket, socket: Socket): Promise<void> {
 /** Of several addresses (`ipv4:10.0.0.1:443,10.0.0.2:443`) the first, as with grpc-js. */
 function hostOf(addresses: string): string {
   const path = addresses.split(',', 1)[0]!
-  const bracketed = /^\[(.*)\](?::\d+)?$/.exec(path)
-  if (bracketed !== null) return bracketed[1]!
-  const colon = path.lastIndexOf(':')
-  // Several colons: an address without a port.
-  return colon < 0 || path.indexOf(':') !== colon ? path : path.slice(0, colon)
+  return experimental.splitHostPort(path)?.host ?? path
 }

@@ -3,7 +3,7 @@
 // roots, host names); TCP keepalive either way, so that a server that vanished is noticed without HTTP/2 pings, which grpc servers punish.
 
 import type { Socket } from 'node:net'
-import { type Connected, OwnChannelCredentials } from '../io/grpc-credentials.js'
+import { type Connected, OwnChannelCredentials, whenSecured } from '../io/grpc-credentials.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 
 /** An idle connection is probed after this, when the cluster's `tcp_keepalive` says nothing else. */
@@ -28,32 +28,21 @@ export class SidecarCredentials extends OwnChannelCredentials {
     return this.secure
   }
 
-  protected override connectOver(socket: Socket): Promise<Connected> {
+  protected override async connectOver(socket: Socket): Promise<Connected> {
     socket.setKeepAlive(true, this.keepaliveMs)
-    if (!this.secure) return Promise.resolve({ socket, secure: false })
-    return new Promise((resolve, reject) => {
-      const context = this.tls()
-      if (context === null) throw new Error('the cluster has no TLS context')
-      // ALPN h2 only: a gRPC server speaks nothing else.
-      const secured = context.connect(socket, { sni: '', alpn: ['h2'] })
-      const failed = (error: Error): void => {
-        // One that follows the first must not be unheard.
-        secured.on('error', () => {})
-        context.onHandshakeError(error)
-        socket.destroy()
-        reject(error)
-      }
-      secured.once('error', failed)
-      secured.once('secureConnect', () => {
-        secured.off('error', failed)
-        const verdict = context.verify(secured, '')
-        if (verdict.ok) resolve({ socket: secured, secure: true })
-        else {
-          secured.on('error', () => {})
-          secured.destroy()
-          reject(new Error(verdict.reason))
-        }
-      })
+    if (!this.secure) return { socket, secure: false }
+    const context = this.tls()
+    if (context === null) throw new Error('the cluster has no TLS context')
+    // ALPN h2 only: a gRPC server speaks nothing else.
+    const secured = context.connect(socket, { sni: '', alpn: ['h2'] })
+    await whenSecured(secured, socket).catch((error: Error) => {
+      context.onHandshakeError(error)
+      throw error
     })
+    const verdict = context.verify(secured, '')
+    if (verdict.ok) return { socket: secured, secure: true }
+    secured.on('error', () => {})
+    secured.destroy()
+    throw new Error(verdict.reason)
   }
 }

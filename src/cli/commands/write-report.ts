@@ -1,4 +1,4 @@
-// What `outrigger apply`, `register` and `services register` say of their writes: a line each as they are done, or one object of JSON when all
+// What `outrigger apply` and `register` say of their writes: a line each as they are done, or one object of JSON when all
 // are over. Made by apply.ts. Invariant: JSON comes also where something was refused, and says what was written before.
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { formatJson } from '../command-line/print.js'

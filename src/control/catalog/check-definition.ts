@@ -8,6 +8,9 @@ export const MAX_CHECKS_PER_SERVICE = 64
 
 export type HealthStatus = 'passing' | 'warning' | 'critical'
 
+/** May it have requests? A warning is no reason against it, unless only what passes is wanted. */
+export const isWell = (status: HealthStatus, onlyPassing = false): boolean => (onlyPassing ? status === 'passing' : status !== 'critical')
+
 export type CheckType = 'http' | 'tcp' | 'udp' | 'grpc' | 'h2ping' | 'script' | 'ttl' | 'alias' | 'maintenance' | 'registered'
 
 export interface CheckDefinition {

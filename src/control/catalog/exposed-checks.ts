@@ -2,7 +2,8 @@
 // Follows the catalog of one machine and whatever else says which sidecars do so (registrations, config entries), and writes to each check where
 // it goes; the checks are run, and the sidecar's listeners made, by what is written. Made by `ControlPlane` and `ClientAgent`.
 // Invariants: no port of the machine is given out twice; a check keeps its port for as long as it is exposed.
-import type { ConfigEntry, ConfigEntryIndex } from '../config-entries/types.js'
+import { mergedExpose } from '../config-entries/expose.js'
+import type { ConfigEntry } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { Catalog } from './catalog.js'
 import { type CatalogChange, type CatalogCheck, type CatalogInstance, type CheckExposure, OWN_NODE, splitKey } from './catalog-types.js'
@@ -155,7 +156,10 @@ export function exposeByEntries(
   entries: ConfigEntryTable,
   options: Omit<ExposedChecksOptions, 'exposes'>,
 ): ExposedChecks {
-  const exposedChecks = new ExposedChecks(catalog, { ...options, exposes: sidecar => exposesChecks(sidecar, entries) })
+  const exposedChecks = new ExposedChecks(catalog, {
+    ...options,
+    exposes: ({ Proxy: proxy }) => proxy !== undefined && mergedExpose(proxy.Expose, proxy.DestinationServiceName, entries).Checks === true,
+  })
   entries.onChange(({ before, after }) => {
     if (saysChecks(before) !== saysChecks(after)) exposedChecks.everythingChanged()
   })
@@ -164,16 +168,6 @@ export function exposeByEntries(
 
 function saysChecks(entry: ConfigEntry | undefined): boolean {
   return (entry?.Kind === 'service-defaults' || entry?.Kind === 'proxy-defaults') && entry.Expose?.Checks === true
-}
-
-/** Any of them may say so; Consul's agents merge it into the registration. */
-function exposesChecks({ Proxy: proxy }: CatalogInstance, entries: Pick<ConfigEntryIndex, 'get'>): boolean {
-  if (proxy === undefined) return false
-  return (
-    proxy.Expose?.Checks === true ||
-    entries.get('service-defaults', proxy.DestinationServiceName)?.Expose?.Checks === true ||
-    entries.get('proxy-defaults', 'global')?.Expose?.Checks === true
-  )
 }
 
 /** Where its listeners are, as listeners.ts has it; on this machine where they are at every address. */

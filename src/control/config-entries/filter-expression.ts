@@ -32,6 +32,13 @@ export function compileFilter<T>(expression: string, selectors = resolveSelector
   return parser.error !== undefined || predicate === undefined ? { error: parser.error ?? 'empty expression' } : { predicate }
 }
 
+/** Who is in a subset with that filter; undefined: everybody. One that does not compile is refused when written; should it be here, the subset is empty. */
+export function subsetFilter(expression: string | undefined): Predicate<FilterInstance> | undefined {
+  if (!expression) return undefined
+  const compiled = compileFilter(expression)
+  return 'predicate' in compiled ? compiled.predicate : () => false
+}
+
 /** `word` is a bare selector or keyword, kept with its dots and indexes; `path` its parts. */
 interface Token {
   readonly type: 'word' | 'string' | 'number' | 'symbol' | 'end'

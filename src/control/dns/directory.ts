@@ -5,6 +5,7 @@
 import { isIP } from 'node:net'
 import type { Catalog } from '../catalog/catalog.js'
 import { type CatalogInstance, meshServiceOf } from '../catalog/catalog-types.js'
+import { isWell } from '../catalog/check-definition.js'
 import { SERVER_SERVICE, serverInstance } from '../catalog/server-instance.js'
 import type { PeeringTable } from '../peering/peering-table.js'
 import type { PeerInstance } from '../peering/peering-types.js'
@@ -100,7 +101,7 @@ export class DnsDirectory {
     const imported = this.source.peers.imported(peer, name)
     if (imported === undefined || lookup === 'ingress') return undefined
     const all = lookup === 'service' ? imported.instances : imported.ways
-    const answered = all.filter(({ status }) => status !== 'critical' && (!this.source.onlyPassing || status === 'passing'))
+    const answered = all.filter(({ status }) => isWell(status, this.source.onlyPassing))
     const instances = answered.map(instance => peerInstance(instance, imported.name))
     return tag === '' ? instances : instances.filter(({ tags }) => tags.includes(tag))
   }
@@ -134,8 +135,7 @@ export class DnsDirectory {
   }
 
   private isCritical(instance: CatalogInstance): boolean {
-    const status = this.source.catalog.health(instance)
-    return status === 'critical' || (this.source.onlyPassing && status !== 'passing')
+    return !isWell(this.source.catalog.health(instance), this.source.onlyPassing)
   }
 
   /** One instance as answers need it. */

@@ -3,6 +3,7 @@
 import type { CatalogInstance } from '../catalog/catalog-types.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
 import type { ProxyRegistration } from '../catalog/service-definition.js'
+import { mergedExpose } from '../config-entries/expose.js'
 import type { ConfigEntryIndex, ServiceDefaults } from '../config-entries/types.js'
 
 /** What is registered goes over service-defaults, and that over proxy-defaults. */
@@ -15,9 +16,6 @@ export function withCentralConfig(entries: ConfigEntryIndex, instance: CatalogIn
   const TransparentProxy = proxy.TransparentProxy ?? serviceDefaults?.TransparentProxy ?? proxyDefaults?.TransparentProxy
   const MutualTLSMode = proxy.MutualTLSMode || serviceDefaults?.MutualTLSMode || proxyDefaults?.MutualTLSMode
   const MeshGateway = proxy.MeshGateway || serviceDefaults?.MeshGateway?.Mode || proxyDefaults?.MeshGateway?.Mode
-  const expose = [proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose]
-  const Checks = expose.some(source => source?.Checks === true)
-  const Paths = expose.find(source => (source?.Paths ?? []).length > 0)?.Paths
   const merged: ProxyRegistration = {
     ...proxy,
     Config: { ...proxyDefaults?.Config, ...configOf(serviceDefaults), ...proxy.Config },
@@ -25,7 +23,7 @@ export function withCentralConfig(entries: ConfigEntryIndex, instance: CatalogIn
     ...(TransparentProxy && { TransparentProxy }),
     ...(MutualTLSMode && { MutualTLSMode }),
     ...(MeshGateway && { MeshGateway }),
-    Expose: { ...(Checks && { Checks }), ...(Paths && { Paths }) },
+    Expose: mergedExpose(proxy.Expose, meshServiceOf(instance), entries),
   }
   return { ...instance, Proxy: merged }
 }

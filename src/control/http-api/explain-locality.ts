@@ -1,6 +1,7 @@
 // Where the requests of a service go by locality, and why: for each place that its proxies are in, the instances of a target from near to far,
 // with how many are well. Part of `/v1/outrigger/explain`. By the same distances as endpoint-set.ts gives priorities by.
 import type { CatalogIndex } from '../catalog/catalog-index.js'
+import { isWell } from '../catalog/check-definition.js'
 import { localityOf } from '../catalog/instance-locality.js'
 import { type Distance, distance, type Locality } from '../catalog/locality.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
@@ -24,9 +25,8 @@ function lineOf(catalog: CatalogIndex, name: string, place: Locality | undefined
   for (const instance of catalog.connectInstancesOf(target.Service)) {
     const at = distance(place, localityOf(catalog, instance))
     const tier = tiers.get(at) ?? { all: 0, well: 0 }
-    const health = catalog.health(instance)
-    const isWell = health === 'passing' || (health === 'warning' && target.Subset.OnlyPassing !== true)
-    tiers.set(at, { all: tier.all + 1, well: tier.well + (isWell ? 1 : 0) })
+    const well = isWell(catalog.health(instance), target.Subset.OnlyPassing) ? 1 : 0
+    tiers.set(at, { all: tier.all + 1, well: tier.well + well })
   }
   const ordered = [...tiers].sort(([a], [b]) => a - b)
   const titles: Record<Distance, string> = { 0: 'its zone', 1: `the rest of ${place.Region}`, 2: 'elsewhere' }

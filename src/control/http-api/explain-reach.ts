@@ -2,7 +2,8 @@
 // none (nor one of its failover targets), why its requests get a 503. Part of `/v1/outrigger/explain`. The same instances, by the same filter, are
 // made endpoints of by snapshot/build-snapshot.ts.
 import type { CatalogIndex } from '../catalog/catalog-index.js'
-import { compileFilter } from '../config-entries/filter-expression.js'
+import { isWell } from '../catalog/check-definition.js'
+import { subsetFilter } from '../config-entries/filter-expression.js'
 import type { Destination } from '../discovery-chain/follow-chain.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import { healthEntry } from './shapes.js'
@@ -44,18 +45,11 @@ function find(catalog: CatalogIndex, datacenter: string, target: DiscoveryTarget
     const apps = catalog.instancesOf(service).length
     return { healthy: 0, lack: apps === 0 ? `${service} has no instance` : `none of the ${apps} instances of ${service} has a sidecar` }
   }
-  const chosen = instances.filter(instance => instance.Kind === 'terminating-gateway' || fits(catalog, instance, target))
-  if (chosen.length === 0)
-    return { healthy: 0, lack: `none of the ${instances.length} instances of ${service} fits ${target.Subset.Filter}` }
-  const healthy = chosen.filter(instance => {
-    const health = catalog.health(instance)
-    return health === 'passing' || (health === 'warning' && target.Subset.OnlyPassing !== true)
-  }).length
+  const { Filter, OnlyPassing } = target.Subset
+  const fits = subsetFilter(Filter)
+  const chosen =
+    fits === undefined ? instances : instances.filter(each => each.Kind === 'terminating-gateway' || fits(healthEntry(catalog, each)))
+  if (chosen.length === 0) return { healthy: 0, lack: `none of the ${instances.length} instances of ${service} fits ${Filter}` }
+  const healthy = chosen.filter(instance => isWell(catalog.health(instance), OnlyPassing)).length
   return { healthy, lack: healthy > 0 ? '' : `none of ${chosen.length} instances of ${service} is healthy` }
-}
-
-function fits(catalog: CatalogIndex, instance: Parameters<typeof healthEntry>[1], { Subset: { Filter } }: DiscoveryTarget): boolean {
-  if (!Filter) return true
-  const compiled = compileFilter(Filter)
-  return 'predicate' in compiled && compiled.predicate(healthEntry(catalog, instance))
 }

@@ -3,7 +3,7 @@
 // reachable from here.
 import { type CatalogIndex, worst } from '../catalog/catalog-index.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
-import type { HealthStatus } from '../catalog/check-definition.js'
+import { isWell } from '../catalog/check-definition.js'
 import type { PeeringTable } from '../peering/peering-table.js'
 import type { ImportedService, PeerInstance } from '../peering/peering-types.js'
 import type { ServiceQuery } from './prepared-query.js'
@@ -43,7 +43,7 @@ function ownInstances({ catalog, random }: ExecutionSource, query: ServiceQuery,
   const found = instances.filter(instance => {
     const checks = catalog.checksOf(instance).filter(({ definition }) => !ignored.has(definition.CheckID))
     return (
-      isWell(worst(checks.map(check => check.status)), query) &&
+      isWell(worst(checks.map(check => check.status)), query.OnlyPassing) &&
       hasTags(instance.Tags, query.Tags) &&
       hasAll(instance.Meta, query.ServiceMeta) &&
       hasAll(catalog.nodeOf(instance).Meta ?? {}, query.NodeMeta)
@@ -56,12 +56,9 @@ function ownInstances({ catalog, random }: ExecutionSource, query: ServiceQuery,
 function importedInstances(instances: readonly PeerInstance[], query: ServiceQuery): PeerInstance[] {
   return instances.filter(
     ({ status, tags, meta }) =>
-      isWell(status, query) && hasTags(tags, query.Tags) && hasAll(meta, query.ServiceMeta) && hasAll({}, query.NodeMeta),
+      isWell(status, query.OnlyPassing) && hasTags(tags, query.Tags) && hasAll(meta, query.ServiceMeta) && hasAll({}, query.NodeMeta),
   )
 }
-
-const isWell = (status: HealthStatus, { OnlyPassing }: ServiceQuery): boolean =>
-  OnlyPassing ? status === 'passing' : status !== 'critical'
 
 function shuffled<T>(found: T[], random: () => number): T[] {
   for (let i = found.length - 1; i > 0; i--) {

@@ -4,7 +4,8 @@ import { systemClock } from '../../io/clock.js'
 import type { VaultSession } from '../../vault/vault-session.js'
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog } from '../catalog/catalog.js'
-import { compileFilter } from '../config-entries/filter-expression.js'
+import { isWell } from '../catalog/check-definition.js'
+import { subsetFilter } from '../config-entries/filter-expression.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { ControlMetrics } from '../control-metrics.js'
 import { healthEntry } from '../http-api/shapes.js'
@@ -54,11 +55,9 @@ export async function openRollouts(parts: {
 function isHealthy(catalog: Catalog, entries: ConfigEntryTable, service: string, subset: string): boolean {
   const subsets = entries.get('service-resolver', service)?.Subsets ?? {}
   if (!Object.hasOwn(subsets, subset)) return false
-  const { Filter = '', OnlyPassing } = subsets[subset]!
-  const filter = Filter === '' ? undefined : compileFilter(Filter)
-  return catalog.connectInstancesOf(service).some(proxy => {
-    const health = catalog.health(proxy)
-    const isWell = OnlyPassing === true ? health === 'passing' : health !== 'critical'
-    return isWell && (filter === undefined || ('predicate' in filter && filter.predicate(healthEntry(catalog, proxy))))
-  })
+  const { Filter, OnlyPassing } = subsets[subset]!
+  const fits = subsetFilter(Filter)
+  return catalog
+    .connectInstancesOf(service)
+    .some(proxy => isWell(catalog.health(proxy), OnlyPassing) && (fits?.(healthEntry(catalog, proxy)) ?? true))
 }

@@ -9,7 +9,7 @@ import { addressOf } from '../catalog/instance-address.js'
 import { localityOf } from '../catalog/instance-locality.js'
 import type { Locality } from '../catalog/locality.js'
 import type { ServiceKind } from '../catalog/service-definition.js'
-import { type CompiledFilter, compileFilter, type FilterInstance } from '../config-entries/filter-expression.js'
+import { type FilterInstance, subsetFilter } from '../config-entries/filter-expression.js'
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from '../config-entries/types.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import { EndpointSet } from './endpoint-set.js'
@@ -96,7 +96,7 @@ const MAX_LOOKUPS = 50_000
 
 export class SnapshotBuilder {
   private readonly sources: SnapshotSources
-  private readonly filters = new Map<string, CompiledFilter>()
+  private readonly filters = new Map<string, (instance: FilterInstance) => boolean>()
   /** By service in lower case, then by the way and the subset's filter. */
   private readonly lookups = new Map<string, Map<string, EndpointSet>>()
   private readonly alike = new Map<string, { readonly settled: SettledPart; readonly view: unknown }>()
@@ -367,15 +367,13 @@ export class SnapshotBuilder {
   }
 
   private filter(expression: string | undefined): ((instance: FilterInstance) => boolean) | undefined {
-    if (!expression) return undefined
-    let compiled = this.filters.get(expression)
-    if (compiled === undefined) {
-      if (this.filters.size >= MAX_COMPILED_FILTERS) this.filters.clear()
-      compiled = compileFilter(expression)
-      this.filters.set(expression, compiled)
-    }
-    // Entries with a filter that does not compile are refused when written; should one be here, its subset is empty, not everything.
-    return 'predicate' in compiled ? compiled.predicate : () => false
+    const known = this.filters.get(expression ?? '')
+    if (known !== undefined) return known
+    const filter = subsetFilter(expression)
+    if (filter === undefined) return undefined
+    if (this.filters.size >= MAX_COMPILED_FILTERS) this.filters.clear()
+    this.filters.set(expression!, filter)
+    return filter
   }
 }
 

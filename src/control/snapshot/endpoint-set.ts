@@ -9,7 +9,7 @@ import type { LbEndpointSchema } from '../../xds/gen/envoy/config/endpoint/v3/en
 import { ClusterLoadAssignmentSchema } from '../../xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { ENDPOINT_TYPE } from '../../xds/type-urls.js'
-import type { HealthStatus } from '../catalog/check-definition.js'
+import { type HealthStatus, isWell } from '../catalog/check-definition.js'
 import { distance, type Locality } from '../catalog/locality.js'
 import type { ServiceInstance } from '../catalog/service-definition.js'
 import { type Init, pipeAddress, socketAddress } from './protobuf.js'
@@ -114,7 +114,7 @@ function isReachable({ instance, address }: TargetEndpoint): boolean {
 
 function lbEndpoint({ instance, address, health }: TargetEndpoint, onlyPassing: boolean): Init<typeof LbEndpointSchema> {
   const { Passing, Warning } = instance.Weights
-  let healthy = health === 'passing' || (health === 'warning' && !onlyPassing)
+  let healthy = isWell(health, onlyPassing)
   let weight = health === 'warning' ? Warning : Passing
   if (weight < 1) {
     healthy = false

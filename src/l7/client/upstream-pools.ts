@@ -8,7 +8,7 @@ import type { UpstreamTlsContext } from '../../mtls/tls/upstream-tls.js'
 import { bindHostOf } from '../../upstream/connect/connector.js'
 import { HttpPool, type PoolProtocol } from '../../upstream/connect/http-pool.js'
 import type { Host } from '../../upstream/host/host.js'
-import type { RequestHead } from '../codec/codec.js'
+import { asksForTunnel, type RequestHead } from '../codec/codec.js'
 import { UpstreamConnection } from './upstream-connection.js'
 
 export type Priority = 'DEFAULT' | 'HIGH'
@@ -86,7 +86,7 @@ export class UpstreamPools implements UpstreamTlsSource {
     const { protocol } = host.cluster.config.http
     switch (protocol) {
       case 'auto':
-        return head.upgrade !== '' || head.method === 'CONNECT' ? 'http1' : 'auto'
+        return asksForTunnel(head) ? 'http1' : 'auto'
       case 'downstream':
         return head.version === 'HTTP/2' ? 'http2' : 'http1'
       default:

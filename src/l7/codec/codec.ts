@@ -33,6 +33,11 @@ export interface RequestHead {
   expectContinue: boolean
 }
 
+/** An upgrade or CONNECT: its request does not end before it is answered. */
+export function asksForTunnel({ upgrade, method }: Pick<RequestHead, 'upgrade' | 'method'>): boolean {
+  return upgrade !== '' || method === 'CONNECT'
+}
+
 export interface ResponseHead {
   status: number
   /** HTTP/1 reason phrase; '' = the standard one. */

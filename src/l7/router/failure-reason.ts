@@ -3,6 +3,7 @@
 
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import { HealthFlag, type Host } from '../../upstream/host/host.js'
+import type { UpstreamRequest } from '../client/upstream-request.js'
 import type { LocalReplyCode } from '../reply/local-reply.js'
 import type { CompiledRoute } from '../route/compiled-route.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
@@ -74,8 +75,12 @@ export function dropReason({ name }: UpstreamCluster, category: string): string 
 }
 
 /** The last answer goes to the client as it is: there is no further try. */
-export function retriesSpentReason(host: Host, status: number, tries: number, route: CompiledRoute): string {
-  return `${host.addressText} answered ${status} to the last of ${tries} tries, as many as ${retryOwner(route)} allows`
+export function retriesSpentReason(
+  { host, attempt }: Pick<UpstreamRequest, 'host' | 'attempt'>,
+  status: number,
+  route: CompiledRoute,
+): string {
+  return `${host.addressText} answered ${status} to the last of ${attempt} tries, as many as ${retryOwner(route)} allows`
 }
 
 /** Nobody could be picked. */

@@ -7,7 +7,7 @@ import { eventNow } from '../../io/event-clock.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import { sniFor } from '../client/upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
-import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import { asksForTunnel, type RequestHead, type ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
 import { failureFlag } from '../reply/failure-code.js'
@@ -42,11 +42,6 @@ import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, tellExpectedTimeo
 import type { RouterHost, RouterRuntime } from './router-host.js'
 import { prepareUpstreamHead } from './upstream-head.js'
 import { chargeGrpcTrailers, chargeRouteTimeout, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
-
-/** An upgrade or CONNECT: its request does not end before it is answered. */
-function asksForTunnel(request: RequestHead): boolean {
-  return request.upgrade !== '' || request.method === 'CONNECT'
-}
 
 export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectingRequest, AnswerTarget, StreamTimerTarget {
   readonly runtime: RouterRuntime
@@ -401,11 +396,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       return
     }
     if (this.retry?.limitReached === true && !told)
-      this.noteFailure(
-        upstream.host.cluster.name,
-        `answer ${head.status}`,
-        retriesSpentReason(upstream.host, head.status, upstream.attempt, this.route!),
-      )
+      this.noteFailure(upstream.host.cluster.name, `answer ${head.status}`, retriesSpentReason(upstream, head.status, this.route!))
     if (head.status >= 300 && head.status < 400 && this.followsRedirect(upstream, head)) return
     this.upstream = upstream
     if (this.attempts.length > 1) this.cancelOthers(upstream)

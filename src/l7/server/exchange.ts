@@ -8,7 +8,7 @@
 
 import { eventNow } from '../../io/event-clock.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
-import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset } from '../codec/codec.js'
+import { asksForTunnel, type BodyEvents, type RequestHead, type ResponseHead, type ServerStream, type StreamReset } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { FilterChain, type FilterChainHost } from '../filters/filter-chain.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
@@ -81,7 +81,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.request = request
     this.isGrpc = isGrpc
     // A tunnel to be: what follows the head is its first direction, which has not ended.
-    this.body = new HeldBody(end && request.upgrade === '' && request.method !== 'CONNECT')
+    this.body = new HeldBody(end && !asksForTunnel(request))
     this.info = new StreamInfo(owner.info, Date.now(), eventNow())
     this.info.request = request
     if (end) this.info.requestReceivedAt = this.info.startedAt
@@ -102,8 +102,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   }
 
   startTimers(): void {
-    const { upgrade, method } = this.request
-    this.timers.start(this.runtime.config, !this.body.ended && upgrade === '' && method !== 'CONNECT')
+    this.timers.start(this.runtime.config, !this.body.ended && !asksForTunnel(this.request))
   }
 
   /** It asks for an upgrade, and may have it. */

@@ -6,7 +6,7 @@
 //
 // Each failure leaves through exchange.reply with an entry of local-reply.ts; everything ends in exchange.finish.
 
-import type { RequestHead, ServerStream } from '../codec/codec.js'
+import { asksForTunnel, type RequestHead, type ServerStream } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
 import { localReply } from '../reply/local-reply.js'
@@ -75,7 +75,7 @@ function normalise(exchange: Exchange, refused: ReturnType<typeof prepareRequest
   exchange.matchRoute()
   const { request, runtime } = exchange
   if (runtime.tracing !== null) exchange.info.trace = new RequestTrace(runtime.tracing, request, exchange.info, exchange.route)
-  if (request.upgrade !== '' || request.method === 'CONNECT') {
+  if (asksForTunnel(request)) {
     if (!upgradeAllowed(exchange)) {
       runtime.stats.downstream_rq_ws_on_non_ws_route.value++
       exchange.reply(localReply('upgrade-failed', ''))

@@ -10,8 +10,8 @@ import type { Socket } from 'node:net'
 import type { Address } from '../../model/address.js'
 import type { ListeningHandle } from '../predecessor.js'
 
-/** Admin connections at once: scrapes are few, and each costs memory. */
 const load = createRequire(import.meta.url)
+/** Admin connections at once: scrapes are few, and each costs memory. */
 const MAX_CONNECTIONS = 100
 const SILENT_MS = 60_000
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')

@@ -264,9 +264,17 @@ function usableGroups(groups: readonly string[], ctx: Ctx): readonly string[] {
   return others
 }
 
+let youngGroupIsThere: boolean | undefined
+
+/** Asked once: it takes a whole TLS context. */
 function hasYoungGroup(): boolean {
+  youngGroupIsThere ??= accepts(YOUNG_GROUP)
+  return youngGroupIsThere
+}
+
+function accepts(ecdhCurve: string): boolean {
   try {
-    createSecureContext({ ecdhCurve: YOUNG_GROUP, ca: [] })
+    createSecureContext({ ecdhCurve, ca: [] })
     return true
   } catch {
     return false

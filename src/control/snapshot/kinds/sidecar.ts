@@ -1,6 +1,7 @@
 // The sidecar of one service (`Kind` connect-proxy): a public listener that authorises, and one listener an upstream. Called by
 // build-snapshot.ts; gathers the view from config entries, chains, intentions and certificates, the files beside `kinds/` make the resources.
 import type { Upstream } from '../../catalog/service-definition.js'
+import { mergedExpose } from '../../config-entries/expose.js'
 import type { ConfigError, Expose, Mesh, MeshGatewayMode, UpstreamConfig } from '../../config-entries/types.js'
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
 import { DEFAULT_TENANCY, envoyId, filterName } from '../../discovery-chain/names.js'
@@ -72,7 +73,7 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
     intentionTable: intentionTable(service, intentions, { defaultAction: mesh.defaultPolicy(), http }),
     extensions: readExtensions([...(proxyDefaults?.EnvoyExtensions ?? []), ...(serviceDefaults?.EnvoyExtensions ?? [])], problems),
     problems,
-    exposed: exposedPaths(proxy, [proxy.Proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose], problems),
+    exposed: exposedPaths(proxy, mergedExpose(proxy.Proxy.Expose, service, entries), problems),
     upstreams,
     transparent: isTransparent ? transparentView(service, settings.outboundPort, upstreams, context) : undefined,
     permissive: settings.mutualTls === 'permissive' && mayBePermissive(proxy, entries.get('mesh', 'mesh'), problems),
@@ -132,13 +133,9 @@ function mayBePermissive({ Proxy: proxy }: ProxyInstance, mesh: Mesh | undefined
   return false
 }
 
-/**
- * The first that names paths has its way, as in Consul, and checks are exposed where any of them says so; what would bind a port that the proxy
- * has already is left out.
- */
-function exposedPaths(proxy: ProxyInstance, sources: readonly (Expose | undefined)[], problems: ConfigError[]): ExposedPath[] {
-  const paths = sources.find(expose => (expose?.Paths ?? []).length > 0)?.Paths ?? []
-  const checks = sources.some(expose => expose?.Checks === true) ? (proxy.exposedChecks ?? []) : []
+/** What would bind a port that the proxy has already is left out. */
+function exposedPaths(proxy: ProxyInstance, { Checks = false, Paths: paths = [] }: Expose, problems: ConfigError[]): ExposedPath[] {
+  const checks = Checks ? (proxy.exposedChecks ?? []) : []
   const taken = new Set([proxy.Port, ...proxy.Proxy.Upstreams.map(({ LocalBindPort }) => LocalBindPort)])
   return [...paths, ...checks].filter(({ ListenerPort }, i) => {
     if (taken.has(ListenerPort)) {

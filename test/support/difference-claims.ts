@@ -15,7 +15,8 @@ const FIELDS = 'xds/resources/difference-claims.test.ts'
 const DETAILS = 'integration/request-details.test.ts'
 const ATTACKS = 'integration/attack-differential.test.ts'
 const GO_CONTROL_PLANE = 'integration/go-control-plane.test.ts'
-const XDS_CLIENT = 'xds/client/client.test.ts'
+const XDS_CLIENT_DELTA = 'xds/client/client-delta.test.ts'
+const XDS_CLIENT_SOTW = 'xds/client/client-sotw.test.ts'
 const TLS = 'mtls/tls/tls-handshake.test.ts'
 const RESTART = 'integration/hot-restart.test.ts'
 const WORKERS = 'integration/workers.test.ts'
@@ -137,9 +138,9 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   'idle upstream connections': claim(`${HTTP1_ANSWERS}: Keep-Alive: timeout is learned`),
 
   // xDS.
-  'the same state-of-the-world version': claim(`${XDS_CLIENT}: waits before it repeats a NACK, longer each time`),
+  'the same state-of-the-world version': claim(`${XDS_CLIENT_SOTW}: waits before it repeats a NACK, longer each time`),
   "a NACK's text": claim(
-    `${XDS_CLIENT}: refuses with every field by path`,
+    `${XDS_CLIENT_DELTA}: refuses with every field by path`,
     'xds/resources/listener.test.ts: every bad field of one listener at once',
   ),
   'a new listener version whose': claim(

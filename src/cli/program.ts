@@ -22,6 +22,7 @@ import { addGateway } from './commands/gateway.js'
 import { addHelpExamples } from './commands/help-examples.js'
 import { addImport } from './commands/import.js'
 import { addIntention } from './commands/intention.js'
+import { addJsonForm } from './commands/json-form.js'
 import { addK8s } from './commands/k8s/k8s.js'
 import { addKv } from './commands/kv.js'
 import { addTap } from './commands/live/tap.js'
@@ -67,6 +68,7 @@ export function buildProgram(io: CommandIo): Command {
     })
     .showSuggestionAfterError(true)
   for (const add of GROUPS) add(program, io)
+  addJsonForm(program)
   addHelpExamples(program)
   return program
 }

@@ -50,6 +50,22 @@ describe('the table of commands', () => {
   })
 })
 
+describe('--json', () => {
+  const ours = rows.filter(({ state }) => state === 'ours').map(({ name }) => name)
+  /** Those run until they are ended, or what they print has a form of its own. */
+  const withForm = /^(bootstrap|completion|control|dev|gateway .*|k8s .*|run|sidecar|spiffe bundle)$/
+
+  it.each(ours.filter(name => !withForm.test(name)))('is a flag of %s', name => {
+    expect(commands.get(name)!.options.map(({ long }) => long)).toContain('--json')
+  })
+
+  it('stands for --format json wherever Consul has that', () => {
+    const formatted = [...commands].filter(([, { options }]) => options.some(({ long }) => long === '--format'))
+    expect(formatted.length).toBeGreaterThan(10)
+    expect(formatted.filter(([, { options }]) => !options.some(({ long }) => long === '--json')).map(([name]) => name)).toEqual([])
+  })
+})
+
 describe('help', () => {
   it.each([...commands.keys()])('of %s is there', async name => {
     const { code, out } = await runCommand([...name.split(' '), '-help'])

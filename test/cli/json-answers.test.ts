@@ -78,6 +78,8 @@ it.each([
   ['info', expect.objectContaining({ agent: expect.objectContaining({ services: expect.any(String) }) })],
   ['operator raft list-peers', [expect.objectContaining({ Leader: true })]],
   ['operator autopilot get-config', expect.objectContaining({ CleanupDeadServers: true })],
+  ['peering list', []],
+  ['ready', { State: 'LIVE' }],
   ['operator usage instances', { dc1: expect.objectContaining({ Services: expect.any(Number) }) }],
 ])('%s', async (command, answer) => {
   expect(await json(...command.split(' '))).toEqual(answer)

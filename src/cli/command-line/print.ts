@@ -36,6 +36,11 @@ export function printAs(format: string | undefined, value: unknown, pretty: () =
   io.out(format === 'json' ? formatJson(value) : pretty())
 }
 
+/** What a command did: a line, or with --json an object. */
+export function printDone(json: boolean | undefined, value: object, line: string, io: CommandIo): void {
+  io.out(json === true ? formatJson(value) : `${line}\n`)
+}
+
 export const FORMAT_OPTION = ['--format <format>', 'pretty or json (default: pretty)'] as const
 
 export const JSON_OPTION = ['--json', 'print JSON'] as const

@@ -5,7 +5,7 @@ import { remote } from '../command-line/api-flags.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
 import { writeSecret } from '../command-line/files.js'
-import { formatFields, formatJson, formatTable } from '../command-line/print.js'
+import { formatFields, formatJson, formatTable, JSON_OPTION, printDone } from '../command-line/print.js'
 import type { PlaceFlags } from './backup-place.js'
 
 interface Listed {
@@ -58,20 +58,22 @@ export function addBackup(program: Command, io: CommandIo): void {
   const restore = place(backup.command('restore').description('put a backup in place of the present state, or its state into a file'))
     .argument('[name]', 'default: the newest')
     .option('--output <file>', 'write the state to a file, for outrigger control --restore or outrigger snapshot restore')
-  remote(restore, io, async (api, flags: PlaceFlags & { output?: string }, [name]) => {
+    .option(...JSON_OPTION)
+  remote(restore, io, async (api, flags: PlaceFlags & { output?: string; json?: boolean }, [name]) => {
     if (flags.from === undefined) {
       if (flags.output !== undefined) throw new CliError('--output needs --from: the state is taken out of the place itself')
       const path = `/v1/outrigger/backups/${encodeURIComponent(name ?? 'latest')}/restore`
       const { Restored } = await parse<{ Restored: string }>(api, 'PUT', path)
-      return io.out(`Restored ${Restored}\n`)
+      return printDone(flags.json, { Restored }, `Restored ${Restored}`, io)
     }
     const taken = await (await offline()).takeState(flags, name, io)
     if (flags.output !== undefined) {
       writeSecret(flags.output, taken.state)
-      return io.out(`Wrote the state of ${taken.name} to ${flags.output}\n`)
+      const written = { Backup: taken.name, Output: flags.output }
+      return printDone(flags.json, written, `Wrote the state of ${taken.name} to ${flags.output}`, io)
     }
     await api.call({ method: 'PUT', path: '/v1/snapshot', body: taken.state, timeoutMs: TIMEOUT_MS })
-    io.out(`Restored ${taken.name}\n`)
+    printDone(flags.json, { Restored: taken.name }, `Restored ${taken.name}`, io)
   })
 
   const drill = place(

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
-import { formatFields, formatJson, formatTable } from '../command-line/print.js'
+import { formatFields, formatJson, formatTable, JSON_OPTION, printDone } from '../command-line/print.js'
 
 /** `GET /v1/outrigger/rollouts`, as far as it is shown. */
 interface Summary {
@@ -89,12 +89,16 @@ export function addRollout(program: Command, io: CommandIo): void {
     })
   }
 
-  const remove = rollout.command('delete').description('forget a rollout that does not run; its splitter stays as it is').argument('<name>')
-  remote(remove, io, async (api, _flags: object, [name]) => {
+  const remove = rollout
+    .command('delete')
+    .description('forget a rollout that does not run; its splitter stays as it is')
+    .argument('<name>')
+    .option(...JSON_OPTION)
+  remote(remove, io, async (api, { json }: { json?: boolean }, [name]) => {
     // What is not there is said, so that a mistyped name does not pass for a change.
     await api.getJson<Summary>(pathOf(name!))
     await api.delete(pathOf(name!))
-    io.out('Rollout deleted.\n')
+    printDone(json, { Deleted: name }, 'Rollout deleted.', io)
   })
 }
 

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import type { CommandIo } from '../command-line/command-io.js'
-import { FORMAT_OPTION, formatFields, formatTable, printAs } from '../command-line/print.js'
+import { FORMAT_OPTION, formatFields, formatTable, JSON_OPTION, printAs, printDone } from '../command-line/print.js'
 
 interface Federation {
   readonly Name: string
@@ -26,6 +26,12 @@ interface FederateFlags {
   readonly trustBundle?: string
   readonly idTemplate?: string
   readonly mesh?: boolean
+  readonly json?: boolean
+}
+
+interface NamedFlags {
+  readonly name: string
+  readonly json?: boolean
 }
 
 const pathOf = (name: string): string => `/v1/outrigger/spiffe/federation/${encodeURIComponent(name)}`
@@ -47,6 +53,7 @@ export function addSpiffe(program: Command, io: CommandIo): void {
     .option('--trust-bundle <file>', 'its bundle of now: a SPIFFE bundle in JSON, or CA certificates in PEM')
     .option('--id-template <id>', 'how it writes the ids of its services: spiffe://example.org/{service}')
     .option('--mesh', 'its workloads are services of this mesh: every sidecar trusts it')
+    .option(...JSON_OPTION)
   remote(federate, io, async (api, flags: FederateFlags) => {
     await api.putJson(pathOf(flags.name), {
       TrustDomain: flags.trustDomain,
@@ -57,7 +64,8 @@ export function addSpiffe(program: Command, io: CommandIo): void {
       ...(flags.idTemplate === undefined ? {} : { IDTemplate: flags.idTemplate }),
       ...(flags.mesh === true ? { Mesh: true } : {}),
     })
-    io.out(`Federated with ${flags.trustDomain} as ${flags.name}\n`)
+    const made = { Name: flags.name, TrustDomain: flags.trustDomain }
+    printDone(flags.json, made, `Federated with ${flags.trustDomain} as ${flags.name}`, io)
   })
 
   const list = spiffe
@@ -86,14 +94,15 @@ export function addSpiffe(program: Command, io: CommandIo): void {
     },
   )
 
-  remote(named('refresh', 'fetch its bundle now'), io, async (api, { name }: { name: string }) => {
-    const { TrustDomain, Bundle } = await api.putJson<Federation>(`${pathOf(name)}/refresh`, undefined)
-    io.out(`The bundle of ${TrustDomain} has ${Bundle?.RootCerts.length ?? 0} CA certificates\n`)
+  remote(named('refresh', 'fetch its bundle now').option(...JSON_OPTION), io, async (api, { name, json }: NamedFlags) => {
+    const fetched = await api.putJson<Federation>(`${pathOf(name)}/refresh`, undefined)
+    const { TrustDomain, Bundle } = fetched
+    printDone(json, fetched, `The bundle of ${TrustDomain} has ${Bundle?.RootCerts.length ?? 0} CA certificates`, io)
   })
 
-  remote(named('delete', 'trust it no longer'), io, async (api, { name }: { name: string }) => {
+  remote(named('delete', 'trust it no longer').option(...JSON_OPTION), io, async (api, { name, json }: NamedFlags) => {
     await api.delete(pathOf(name))
-    io.out(`Ended the federation ${name}\n`)
+    printDone(json, { Deleted: name }, `Ended the federation ${name}`, io)
   })
 }
 

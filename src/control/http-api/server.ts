@@ -43,7 +43,7 @@ import { StreamedAnswers } from './streamed-answers.js'
 import { requireToken } from './token.js'
 import { trafficRoutes } from './traffic.js'
 import { txnRoutes } from './txn.js'
-import { consoleRoutes, isPublic } from './ui/console-routes.js'
+import { consoleRoutes, isPublic, readablePath } from './ui/console-routes.js'
 
 /** Largest body: a service definition or config entry. */
 const MAX_BODY_BYTES = 1024 * 1024
@@ -105,6 +105,7 @@ export function newHttpApi(admit: (request: FastifyRequest, reply: FastifyReply)
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: MAX_PARAM_CHARS },
+    rewriteUrl: ({ url }) => readablePath(url!),
     // What comes before any route: a path that can't be decoded, or is too long.
     frameworkErrors: (error, _request, reply) => plainError(reply, error.statusCode ?? 400, error.message),
   })

@@ -59,6 +59,16 @@ describe('the files of the console', () => {
       expect((await raw(path)).body.toString()).toBe(PAGE)
   })
 
+  it('are the page too where an escape is none: the console says what it makes of the name', async () => {
+    for (const path of ['/ui/services/%zz', '/ui/%', '/ui/services/%ff?tab=%zz', '/ui/kv/a%2/b.txt']) {
+      const { status, body } = await raw(path)
+      expect({ path, status, body: body.toString() }).toEqual({ path, status: 200, body: PAGE })
+    }
+    // What is beside a broken escape leads nowhere else, and a path of the API is refused as before.
+    for (const path of ['/ui/assets/%2e%2e/%2e%2e/secret.txt%', '/ui/assets/none%zz.js']) expect((await raw(path)).status).toBe(404)
+    expect((await raw('/v1/kv/%zz')).status).toBe(400)
+  })
+
   it('are not there where they are not: no file of that name, and nothing outside of the folder', async () => {
     for (const path of [
       '/ui/assets/none.js',

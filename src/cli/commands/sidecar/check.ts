@@ -1,6 +1,7 @@
 // `outrigger check`: one look at everything that is commonly wrong in a mesh, each finding with a hint. Asks the control plane, then each sidecar
 // whose admin it knows. Declared for program.ts. Exit 0: nothing is wrong; 1: it could not be asked; 2: something is wrong.
 import type { Command } from 'commander'
+import { releaseOf, USER_AGENT_NAME } from '../../../sidecar/version.js'
 import { remote } from '../../command-line/api-flags.js'
 import { AnswerCode, CliError, type CommandIo } from '../../command-line/command-io.js'
 import type { ControlApi } from '../../command-line/control-api.js'
@@ -45,7 +46,7 @@ async function check({ json }: { readonly json?: boolean }, api: ControlApi, io:
     sidecars(proxies),
     refusedConfig(proxies),
     await intentions(api),
-    ...(await ofSidecars(proxies)),
+    ...(await ofSidecars(proxies, api)),
   ]
   if (json) io.out(`${JSON.stringify(checked, null, 2)}\n`)
   else for (const each of checked) io.out(shown(each))
@@ -148,13 +149,13 @@ async function intentions(api: ControlApi): Promise<Checked> {
 }
 
 /** What each sidecar says itself. */
-async function ofSidecars(proxies: readonly Proxy[]): Promise<Checked[]> {
+async function ofSidecars(proxies: readonly Proxy[], api: ControlApi): Promise<Checked[]> {
+  const { Version: own } = await api.getJson<{ readonly Version: string }>('/v1/outrigger/console')
   const asked = proxies.flatMap(proxy => adminsOf(proxy).map(address => ({ id: proxy.ID, address })))
   const states: SidecarState[] = []
   for (let i = 0; i < asked.length; i += AT_ONCE)
     states.push(...(await Promise.all(asked.slice(i, i + AT_ONCE).map(({ id, address }) => stateOf(id, address)))))
   const reached = states.filter(state => state.unreachable === null)
-  const versions = new Set(reached.map(({ version }) => version))
   return [
     result(
       'admin addresses',
@@ -170,12 +171,7 @@ async function ofSidecars(proxies: readonly Proxy[]): Promise<Checked[]> {
           : [],
       ),
     ),
-    result(
-      'versions',
-      versions.size < 2
-        ? []
-        : [{ wrong: `sidecars run ${[...versions].sort().join(' and ')}`, hint: 'end the roll-out: restart the older ones' }],
-    ),
+    result('versions', versionFindings(reached, own)),
     result(
       'applications',
       reached.flatMap(({ id, deadApp }) =>
@@ -187,13 +183,35 @@ async function ofSidecars(proxies: readonly Proxy[]): Promise<Checked[]> {
   ]
 }
 
+/** `own`: the control plane's. Ours are held against one another and it, Envoys against one another. */
+function versionFindings(reached: readonly SidecarState[], own: string): Omit<Finding, 'check'>[] {
+  const of = (ours: boolean): string[] => [...new Set(reached.filter(({ isOurs }) => isOurs === ours).map(({ version }) => version))].sort()
+  const [ours, envoys] = [of(true), of(false)]
+  const hint = 'end the roll-out: restart the older ones'
+  const findings: Omit<Finding, 'check'>[] = []
+  if (ours.length > 1) findings.push({ wrong: `sidecars run Outrigger ${ours.join(' and ')}`, hint })
+  else if (ours.length === 1 && ours[0] !== own)
+    findings.push({
+      wrong: `the control plane runs Outrigger ${own}, its sidecars ${ours[0]}`,
+      hint: 'end the upgrade: the control plane first',
+    })
+  if (envoys.length > 1) findings.push({ wrong: `sidecars run Envoy ${envoys.join(' and ')}`, hint })
+  return findings
+}
+
 interface SidecarState {
   readonly id: string
   readonly unreachable: string | null
   readonly version: string
+  readonly isOurs: boolean
   readonly detail: string
   /** Address of an application that has refused every connection; '' = none. */
   readonly deadApp: string
+}
+
+interface ServerInfo {
+  readonly version?: string
+  readonly node?: { readonly user_agent_name?: string }
 }
 
 interface CountedHost {
@@ -205,7 +223,7 @@ async function stateOf(id: string, address: string): Promise<SidecarState> {
   const admin = sidecarAdmin(address)
   try {
     const [info, ready, clusters] = await Promise.all([
-      admin.getJson<{ readonly version?: string }>('/server_info'),
+      admin.getJson<ServerInfo>('/server_info'),
       admin.get('/ready').catch(() => null),
       admin.getJson<{ readonly cluster_statuses?: readonly { readonly host_statuses?: readonly CountedHost[] }[] }>(
         '/clusters?format=json&filter=^local_app$',
@@ -215,17 +233,19 @@ async function stateOf(id: string, address: string): Promise<SidecarState> {
     const dead = hosts.find(
       host => counted(host, 'cx_connect_fail') > 0 && counted(host, 'rq_success') === 0 && counted(host, 'cx_active') === 0,
     )
+    const isOurs = info.node?.user_agent_name === USER_AGENT_NAME
     const at = dead?.address?.socket_address
     return {
       id,
       unreachable: null,
-      version: (info.version ?? '').split('/')[1] ?? '',
+      version: releaseOf(info.version ?? '', isOurs),
+      isOurs,
       detail: ready?.detail ?? '',
       deadApp: at === undefined ? '' : `${at.address}:${at.port_value}`,
     }
   } catch (error) {
     if (!(error instanceof CliError)) throw error
-    return { id, unreachable: `${id}: ${error.message}`, version: '', detail: '', deadApp: '' }
+    return { id, unreachable: `${id}: ${error.message}`, version: '', isOurs: false, detail: '', deadApp: '' }
   }
 }
 

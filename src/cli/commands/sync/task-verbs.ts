@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
 import { ControlApi, RefusedError } from '../../command-line/control-api.js'
-import { formatJson, formatTable } from '../../command-line/print.js'
+import { formatJson, formatTable, JSON_OPTION, printDone } from '../../command-line/print.js'
 import { readObjects } from '../documents.js'
 
 interface VerbFlags {
@@ -30,7 +30,11 @@ const DEFAULT_PORT = '8558'
 export function addTaskVerbs(sync: Command, io: CommandIo): void {
   const task = sync.command('task').description('the tasks of an outrigger sync that runs on this machine')
   const verb = (words: string, description: string, run: (api: ControlApi, flags: VerbFlags, name: string) => Promise<void>): Command => {
-    const command = task.command(words).description(description).option('--port <port>', 'of its status API (default: 8558)')
+    const command = task
+      .command(words)
+      .description(description)
+      .option('--port <port>', 'of its status API (default: 8558)')
+      .option(...JSON_OPTION)
     return command.action(async () => {
       const flags = command.opts<VerbFlags>()
       await run(statusApi(flags), flags, command.args[0] ?? '').catch((error: Error) => {
@@ -41,28 +45,29 @@ export function addTaskVerbs(sync: Command, io: CommandIo): void {
   verb('list', 'what they are and how they went', async (api, { json }) => {
     const states = await api.getJson<Record<string, TaskState>>('/v1/status/tasks?include=events')
     io.out(json === true ? formatJson(states) : listed(Object.values(states)))
-  }).option('--json', 'print JSON')
-  verb('enable <name>', 'follow its condition again', (api, _, name) =>
-    change(api, name, { enabled: true }, '').then(() => io.out(`${name}: enabled\n`)),
-  )
-  verb('disable <name>', 'follow nothing; what it has made stays', (api, _, name) =>
-    change(api, name, { enabled: false }, '').then(() => io.out(`${name}: disabled\n`)),
-  )
-  verb('run <name>', 'now, whatever has changed', async (api, { inspect }, name) => {
+  })
+  const enable = async (api: ControlApi, { json }: VerbFlags, name: string, enabled: boolean): Promise<void> => {
+    await change(api, name, { enabled }, '')
+    printDone(json, { Task: name, Enabled: enabled }, `${name}: ${enabled ? 'enabled' : 'disabled'}`, io)
+  }
+  verb('enable <name>', 'follow its condition again', (api, flags, name) => enable(api, flags, name, true))
+  verb('disable <name>', 'follow nothing; what it has made stays', (api, flags, name) => enable(api, flags, name, false))
+  verb('run <name>', 'now, whatever has changed', async (api, { inspect, json }, name) => {
     const answer = await change(api, name, {}, inspect === true ? 'inspect' : 'now')
-    if (answer.inspect !== undefined) io.out(answer.inspect.changes_present ? answer.inspect.plan : `${name}: no changes\n`)
+    if (json === true) io.out(formatJson(answer))
+    else if (answer.inspect !== undefined) io.out(answer.inspect.changes_present ? answer.inspect.plan : `${name}: no changes\n`)
     else io.out(`${name}: ${answer.run?.summary ?? ''}\n`)
   }).option('--inspect', 'print what it would change instead')
-  verb('create <file>', 'a task that no file of the configuration has', async (api, _, file) => {
+  verb('create <file>', 'a task that no file of the configuration has', async (api, { json }, file) => {
     const [found, more] = readObjects(io.readText(file), file)
     if (more !== undefined) throw new CliError(`${file}: one task is wanted`)
     const { task: source = found!.value } = found!.value
     const answer = await api.postJson<{ task: { name: string } }>('/v1/tasks', { task: source })
-    io.out(`${answer.task.name}: created\n`)
+    printDone(json, answer, `${answer.task.name}: created`, io)
   })
-  verb('delete <name>', 'forget it; what it has made stays', async (api, _, name) => {
+  verb('delete <name>', 'forget it; what it has made stays', async (api, { json }, name) => {
     await api.delete(pathOf(name))
-    io.out(`${name}: deleted\n`)
+    printDone(json, { Deleted: name }, `${name}: deleted`, io)
   })
 }
 

@@ -51,6 +51,21 @@ export function consoleRoutes(app: FastifyInstance, folder: string | undefined):
   })
 }
 
+/**
+ * An address below `/ui/` as the routes can read it: who mistypes an escape gets the page all the same, which shows the step as it stands
+ * (navigation.ts).
+ */
+export function readablePath(url: string): string {
+  if (!url.startsWith('/ui/') || !url.includes('%')) return url
+  const path = url.split(/[?#;]/, 1)[0]!
+  try {
+    decodeURIComponent(path)
+    return url
+  } catch {
+    return path.replaceAll('%', '%25') + url.slice(path.length)
+  }
+}
+
 /** The console's own paths end in names of services and keys, which may have dots; its files are in assets/ or at the root. */
 function isPage(name: string): boolean {
   return !name.startsWith('assets/') && (name.includes('/') || !name.includes('.'))

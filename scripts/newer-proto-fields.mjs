@@ -70,7 +70,18 @@ export const NEWER_FIELDS = {
   'envoy/config/core/v3/address.proto': {
     fields: { SocketAddress: ['string network_namespace_filepath = 7'], BindConfig: ['bool validate_network_namespaces = 7'] },
   },
-  'envoy/config/core/v3/base.proto': { fields: { WatchedDirectory: ['bool watch_modify = 2'] } },
+  'envoy/config/core/v3/base.proto': {
+    imports: [STRUCT],
+    // A record may stand in its place.
+    dropped: ['KeyValue entry = 1 [(validate.rules).message = {required: true}]'],
+    messages: [
+      'message KeyValuePair {\n  string key = 1 [(validate.rules).string = {min_len: 1, max_bytes: 16384}];\n  google.protobuf.Value value = 2;\n}',
+    ],
+    fields: {
+      WatchedDirectory: ['bool watch_modify = 2'],
+      KeyValueAppend: ['KeyValuePair record = 3', 'KeyValue entry = 1'],
+    },
+  },
   'envoy/config/core/v3/config_source.proto': {
     imports: [DURATION],
     fields: { PathConfigSource: [`${duration} poll_interval = 3`] },
@@ -373,6 +384,132 @@ export const NEWER_FIELDS = {
       ],
     },
   },
+  'envoy/type/matcher/v3/status_code_input.proto': { messages: ['message HttpResponseLocalReplyMatchInput {}'], fields: {} },
+  'envoy/extensions/filters/http/set_filter_state/v3/set_filter_state.proto': { fields: { Config: ['bool clear_route_cache = 2'] } },
+  'envoy/extensions/http/injected_credentials/generic/v3/generic.proto': { fields: { Generic: ['string header_value_prefix = 3'] } },
+  'envoy/extensions/http/injected_credentials/oauth2/v3/oauth2.proto': {
+    messages: ['message EndpointParameter {\n  string name = 1 [(validate.rules).string = {min_len: 1}];\n  string value = 2;\n}'],
+    // Not needed by every auth_type any more.
+    dropped: [
+      `transport_sockets.tls.v3.SdsSecretConfig client_secret = 2
+        [(validate.rules).message = {required: true}]`,
+    ],
+    fields: {
+      OAuth2: ['repeated EndpointParameter endpoint_params = 5'],
+      'OAuth2.AuthType': ['TLS_CLIENT_AUTH = 2'],
+      'OAuth2.ClientCredentials': ['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig client_secret = 2'],
+    },
+  },
+  'envoy/extensions/filters/http/oauth2/v3/oauth.proto': {
+    imports: [BASE, DURATION, WRAPPERS],
+    dropped: [
+      `transport_sockets.tls.v3.SdsSecretConfig token_secret = 2
+      [(validate.rules).message = {required: true}]`,
+    ],
+    messages: [
+      `message CookieConfig {
+  enum SameSite {
+    DISABLED = 0;
+    STRICT = 1;
+    LAX = 2;
+    NONE = 3;
+  }
+  SameSite same_site = 1 [(validate.rules).enum = {defined_only: true}];
+  string path = 2 [(validate.rules).string = {pattern: "^$|^/[^\\\\x00-\\\\x1f\\\\x7f \\",;<>\\\\\\\\]*$"}];
+  bool partitioned = 3;
+}
+message CookieConfigs {
+  CookieConfig bearer_token_cookie_config = 1;
+  CookieConfig oauth_hmac_cookie_config = 2;
+  CookieConfig oauth_expires_cookie_config = 3;
+  CookieConfig id_token_cookie_config = 4;
+  CookieConfig refresh_token_cookie_config = 5;
+  CookieConfig oauth_nonce_cookie_config = 6;
+  CookieConfig code_verifier_cookie_config = 7;
+}
+message PrivateKeyJwtConfig {
+  enum SigningAlgorithm {
+    RS256 = 0;
+    RS384 = 1;
+    RS512 = 2;
+    ES256 = 3;
+    ES384 = 4;
+    ES512 = 5;
+  }
+  SigningAlgorithm signing_algorithm = 1 [(validate.rules).enum = {defined_only: true}];
+  ${duration} assertion_lifetime = 2 [(validate.rules).duration = {gte {seconds: 1}}];
+  string assertion_audience = 3;
+}
+message OAuth2TokenForwarding {
+  string header = 1 [(validate.rules).string = {min_len: 1, well_known_regex: HTTP_HEADER_NAME, strict: false}];
+}
+message PostLogoutRedirectUri {
+  oneof config {
+    option (validate.required) = true;
+    bool disabled = 1 [(validate.rules).bool = {const: true}];
+    string uri = 2 [(validate.rules).string = {min_len: 1}];
+  }
+}
+message TokenCookieChunking {
+  ${uint32} max_cookie_size = 1 [(validate.rules).uint32 = {lte: 4096, gte: 512}];
+  ${uint32} max_chunks = 2 [(validate.rules).uint32 = {lte: 16, gte: 2}];
+}
+message OAuth2PerRoute {
+  OAuth2Config config = 1 [(validate.rules).message = {required: true}];
+}`,
+    ],
+    fields: {
+      'OAuth2Credentials.CookieNames': ['string oauth_nonce = 6', 'string code_verifier = 7'],
+      OAuth2Credentials: [
+        // Not needed by every auth_type any more.
+        'envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig token_secret = 2',
+        'string cookie_domain = 5 [(validate.rules).string = {pattern: "^$|^[^\\\\x00-\\\\x1f\\\\x7f \\",;<>\\\\\\\\]+$"}]',
+      ],
+      'OAuth2Config.AuthType': ['TLS_CLIENT_AUTH = 2', 'PRIVATE_KEY_JWT = 3'],
+      OAuth2Config: [
+        'envoy.config.core.v3.RetryPolicy retry_policy = 18',
+        'string end_session_endpoint = 23',
+        'PostLogoutRedirectUri post_logout_redirect_uri = 33',
+        'OAuth2TokenForwarding forward_id_token = 31',
+        'bool disable_access_token_set_cookie = 19',
+        'bool disable_refresh_token_set_cookie = 20',
+        'CookieConfigs cookie_configs = 21',
+        'string stat_prefix = 22',
+        `${duration} csrf_token_expires_in = 24`,
+        `${duration} code_verifier_token_expires_in = 25`,
+        'bool disable_token_encryption = 26',
+        'repeated envoy.config.route.v3.HeaderMatcher allow_failed_matcher = 27',
+        'string original_request_uri = 28',
+        'repeated string allowed_redirect_domains = 29',
+        'bool use_access_token_expiry_for_id_token_cookie = 30',
+        'PrivateKeyJwtConfig private_key_jwt_config = 32',
+        'TokenCookieChunking token_cookie_chunking = 34',
+      ],
+    },
+  },
+  'envoy/extensions/filters/http/stateful_session/v3/stateful_session.proto': {
+    fields: { StatefulSession: ['string stat_prefix = 3', 'uint32 status_on_strict_destination_not_found = 4'] },
+  },
+  'envoy/type/http/v3/cookie.proto': {
+    messages: [
+      `message CookieAttribute {
+  string name = 1 [(validate.rules).string = {min_len: 1, max_bytes: 16384, well_known_regex: HTTP_HEADER_NAME, strict: false}];
+  string value = 2 [(validate.rules).string = {max_bytes: 16384, well_known_regex: HTTP_HEADER_VALUE, strict: false}];
+}`,
+    ],
+    fields: { Cookie: ['repeated CookieAttribute attributes = 4'] },
+  },
+  'envoy/extensions/http/custom_response/local_response_policy/v3/local_response_policy.proto': {
+    messages: [],
+    fields: {
+      LocalResponsePolicy: [
+        `oneof response_code_details_action {
+    bool preserve_response_code_details = 5 [(validate.rules).bool = {const: true}];
+    string response_code_details = 6 [(validate.rules).string = {min_len: 1}];
+  }`,
+      ],
+    },
+  },
   'envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.proto': { fields: { Config: ['string stat_prefix = 3'] } },
   'envoy/extensions/filters/http/jwt_authn/v3/config.proto': {
     messages: [
@@ -493,7 +630,7 @@ export const NEWER_FIELDS = {
   repeated PathSegment path = 2 [(validate.rules).repeated = {min_items: 1}];
 }`,
     ],
-    fields: {},
+    fields: { FilterStateInput: ['string field = 2'] },
   },
   'envoy/extensions/load_balancing_policies/common/v3/common.proto': {
     imports: [ROUTE, WRAPPERS],
@@ -566,6 +703,16 @@ export const NEWER_FIELDS = {
 
 /** Files that are younger as a whole (or of another project, and not shipped), by path. */
 export const NEWER_FILES = {
+  'envoy/extensions/http/stateful_session/envelope/v3/envelope.proto': `syntax = "proto3";
+package envoy.extensions.http.stateful_session.envelope.v3;
+import "validate/validate.proto";
+message EnvelopeSessionState {
+  message Header {
+    string name = 1 [(validate.rules).string = {min_len: 1}];
+  }
+  Header header = 1 [(validate.rules).message = {required: true}];
+}
+`,
   'envoy/extensions/filters/http/api_key_auth/v3/api_key_auth.proto': `syntax = "proto3";
 package envoy.extensions.filters.http.api_key_auth.v3;
 import "udpa/annotations/sensitive.proto";

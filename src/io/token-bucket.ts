@@ -1,5 +1,5 @@
 // A token bucket without a timer: tokens flow in evenly, `tokensPerFill` in each interval (Envoy's AtomicTokenBucketImpl), and are added
-// up when someone asks. Used by local_ratelimit, the fault filter's response rate limit and the ADS client's limit of requests.
+// up when someone asks. Used by local_ratelimit, throttled bodies (of bytes) and the ADS client's limit of requests.
 // Invariant: never more than `maxTokens`.
 
 import type { Clock } from './clock.js'
@@ -17,11 +17,11 @@ export class TokenBucket {
   private filledAt: number
   private readonly clock: Clock
 
-  /** Starts full. */
-  constructor(config: TokenBucketConfig, clock: Clock) {
+  /** Starts full, unless told otherwise. */
+  constructor(config: TokenBucketConfig, clock: Clock, tokens = config.maxTokens) {
     this.config = config
     this.clock = clock
-    this.tokens = config.maxTokens
+    this.tokens = tokens
     this.filledAt = clock.now()
   }
 
@@ -31,6 +31,22 @@ export class TokenBucket {
     if (this.tokens < 1) return false
     this.tokens--
     return true
+  }
+
+  /** All of `count`, or none. */
+  takeAll(count: number): boolean {
+    this.fill()
+    if (this.tokens < count) return false
+    this.tokens -= count
+    return true
+  }
+
+  /** As many whole ones as there are; returns how many. */
+  takeUpTo(count: number): number {
+    this.fill()
+    const taken = Math.min(count, Math.floor(this.tokens))
+    this.tokens -= taken
+    return taken
   }
 
   /** Gives back a token that was taken and not needed. */

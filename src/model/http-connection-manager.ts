@@ -4,7 +4,7 @@ import type { AccessLog, AccessLogFilter, LogFormat } from './access-log.js'
 import type { CidrRange } from './address.js'
 import type { ConfigSource } from './config-source.js'
 import type { HeaderOption } from './header-option.js'
-import type { HttpFilter } from './http-filter.js'
+import type { HeaderMutation, HttpFilter } from './http-filter.js'
 import type { RouteTable } from './route.js'
 import type { ScopedRoutes } from './scoped-routes.js'
 import type { RequestIdOptions, Tracing } from './tracing.js'
@@ -110,6 +110,8 @@ export interface HttpConnectionManager {
   readonly xffNumTrustedHops: number
   /** Asked in order where use_remote_address is off; the first that finds an address counts. */
   readonly originalIpDetection: readonly IpDetection[]
+  /** Done to a request before anything else of it is looked at. */
+  readonly earlyHeaderMutations: readonly HeaderMutation[]
   readonly skipXffAppend: boolean
   readonly via: string
   readonly generateRequestId: boolean

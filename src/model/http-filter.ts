@@ -1,7 +1,9 @@
 // HTTP filters of the connection manager, as model. One variant per filter that Outrigger runs or accepts.
 
+import type { BandwidthLimitConfig } from './bandwidth-limit.js'
 import type { ConfigSource } from './config-source.js'
 import type { CustomFilterConfig } from './custom-filter.js'
+import type { CustomResponseConfig } from './custom-response.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { MatchTree } from './match-tree.js'
@@ -10,6 +12,7 @@ import type { JsonObject } from './metadata.js'
 import type { RateLimit } from './rate-limit.js'
 import type { RbacConfig } from './rbac.js'
 import type { RouteMatch } from './route-match.js'
+import type { StatefulSessionConfig } from './stateful-session.js'
 import type { DataSource } from './tls.js'
 
 export interface FaultConfig {
@@ -348,15 +351,23 @@ export interface HeaderToMetadataRule {
   readonly remove: boolean
 }
 
+export type HeaderMutation =
+  | { readonly kind: 'remove'; readonly name: string }
+  | { readonly kind: 'removeOnMatch'; readonly matcher: StringMatcher }
+  | { readonly kind: 'append'; readonly option: HeaderOption }
+
+export type QueryMutation =
+  | { readonly kind: 'remove'; readonly name: string }
+  /** `value` is a format. */
+  | { readonly kind: 'append'; readonly name: string; readonly value: string; readonly action: HeaderOption['action'] }
+
+/** Of the filter, or of one level of the routes. */
 export interface HeaderMutationConfig {
-  readonly request: readonly (
-    | { readonly kind: 'remove'; readonly name: string }
-    | { readonly kind: 'append'; readonly option: HeaderOption }
-  )[]
-  readonly response: readonly (
-    | { readonly kind: 'remove'; readonly name: string }
-    | { readonly kind: 'append'; readonly option: HeaderOption }
-  )[]
+  readonly request: readonly HeaderMutation[]
+  readonly response: readonly HeaderMutation[]
+  readonly requestTrailers: readonly HeaderMutation[]
+  readonly responseTrailers: readonly HeaderMutation[]
+  readonly query: readonly QueryMutation[]
 }
 
 export interface HealthCheckFilterConfig {
@@ -407,7 +418,15 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'extAuthz'; readonly config: ExtAuthzConfig }
   | { readonly kind: 'extProc'; readonly config: ExtProcConfig }
   | { readonly kind: 'jwtAuthn'; readonly config: JwtConfig }
-  | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
+  | {
+      readonly kind: 'headerMutation'
+      readonly config: HeaderMutationConfig
+      /** Of the levels of the routes, which all count, the most specific is applied last. */
+      readonly mostSpecificWins: boolean
+    }
+  | { readonly kind: 'statefulSession'; readonly config: StatefulSessionConfig }
+  | { readonly kind: 'bandwidthLimit'; readonly config: BandwidthLimitConfig }
+  | { readonly kind: 'customResponse'; readonly config: CustomResponseConfig }
   | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'discovered'; readonly discovery: FilterDiscovery }
@@ -487,6 +506,10 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'extAuthz'; readonly contextExtensions: ReadonlyMap<string, string> }
   | { readonly kind: 'jwtAuthn'; readonly requirementName: string }
   | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
+  /** null: the filter is off. */
+  | { readonly kind: 'statefulSession'; readonly config: StatefulSessionConfig | null }
+  | { readonly kind: 'bandwidthLimit'; readonly config: BandwidthLimitConfig }
+  | { readonly kind: 'customResponse'; readonly config: CustomResponseConfig }
   | { readonly kind: 'compressor'; readonly removeAcceptEncodingHeader: boolean | null }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'generic' }

@@ -1,5 +1,5 @@
 // xds.type.matcher.v3.Matcher as model: a tree that reads inputs of a connection or request and ends in an action. Filter chains (the
-// action is a chain's name) and RBAC (the action is a verdict) hold one; l7/match/match-tree.ts compiles it.
+// action is a chain's name), RBAC (a verdict) and filters hold one; l7/match/match-tree.ts compiles it.
 
 import type { CidrRange } from './address.js'
 import type { MetadataMatcher, StringMatcher } from './matcher.js'
@@ -19,9 +19,12 @@ export type MatchInput =
         | 'uriSan'
         | 'dnsSan'
         | 'subject'
+        | 'responseStatus'
+        | 'responseStatusClass'
+        | 'responseIsLocal'
     }
-  /** Lower case. */
-  | { readonly kind: 'requestHeader'; readonly name: string }
+  /** Headers in lower case. */
+  | { readonly kind: 'requestHeader' | 'responseHeader' | 'queryParameter' | 'filterState'; readonly name: string }
 
 /** What is judged of the subject as a whole, not of one text of it. */
 export type SubjectPredicate =
@@ -32,6 +35,8 @@ export type MatchPredicate =
   | SubjectPredicate
   | { readonly kind: 'value'; readonly input: MatchInput; readonly matcher: StringMatcher }
   | { readonly kind: 'ip'; readonly input: MatchInput; readonly ranges: readonly CidrRange[] }
+  /** By the hash of the input: that of `threshold` of `modulo` values, and above, matches. */
+  | { readonly kind: 'hash'; readonly input: MatchInput; readonly threshold: number; readonly modulo: number; readonly seed: bigint }
   | { readonly kind: 'and' | 'or'; readonly predicates: readonly MatchPredicate[] }
   | { readonly kind: 'not'; readonly predicate: MatchPredicate }
 

@@ -49,6 +49,12 @@ export interface RuntimeFraction {
   readonly runtimeKey: string
 }
 
+/** On or off; a boolean under `runtimeKey` overrides it from the runtime layer. */
+export interface RuntimeFlag {
+  readonly defaultValue: boolean
+  readonly runtimeKey: string
+}
+
 /** RegexMatchAndSubstitute; substitution uses `\1` groups as RE2 does. */
 export interface RegexRewrite {
   readonly pattern: string

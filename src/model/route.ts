@@ -6,6 +6,7 @@ import type { HttpFilterOverride } from './http-filter.js'
 import type { HeaderMatcher, RegexRewrite, RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RateLimit } from './rate-limit.js'
+import type { RedirectAction } from './redirect-action.js'
 import type { RouteMatch } from './route-match.js'
 import type { Decorator, RouteTracing } from './tracing.js'
 
@@ -128,20 +129,6 @@ export interface ForwardAction {
   readonly includeVhRateLimits: boolean
   /** Null: redirects go to the client. */
   readonly internalRedirect: InternalRedirectPolicy | null
-}
-
-export interface RedirectAction {
-  readonly kind: 'redirect'
-  readonly httpsRedirect: boolean
-  readonly schemeRedirect: string
-  readonly hostRedirect: string
-  readonly portRedirect: number
-  readonly pathRedirect: string
-  readonly prefixRewrite: string
-  readonly regexRewrite: RegexRewrite | null
-  readonly pathFormat: string
-  readonly status: 301 | 302 | 303 | 307 | 308
-  readonly stripQuery: boolean
 }
 
 export interface DirectResponseAction {

@@ -30,6 +30,9 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   ),
   // Stricter.
   'HTTP/1 requests: bare CR or LF': claim(`${ATTACKS}: HTTP/1 requests`),
+  '`query_parameter_mutations` on a query': claim('l7/filters/header-filters.test.ts: changes the query: names in order'),
+  '`RESPONSE_CODE_DETAILS` of an answer by': claim('integration/response-filters-differential.test.ts: answers, asks and logs the same'),
+  '`custom_response` redirect of a request': claim('l7/filters/custom-response.test.ts: lets a response through where there is no other'),
   '`Content-Length` and chunk sizes beyond': claim(`${ATTACKS}: HTTP/1 requests`, `${ATTACKS}: answers of a hostile origin`),
   'HTTP/1 responses: bare CR or LF': claim(
     `${ATTACKS}: answers of a hostile origin`,

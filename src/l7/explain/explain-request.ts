@@ -7,7 +7,7 @@ import type { RequestHead } from '../codec/codec.js'
 import type { FilterCall } from '../filters/http-filter.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
 import type { RouteCondition } from '../match/route-match.js'
-import { type ClusterChoice, type CompiledForward, type CompiledRoute, filterOverride } from '../route/compiled-route.js'
+import { type ClusterChoice, type CompiledForward, type CompiledRoute, filterOverride, filterOverrides } from '../route/compiled-route.js'
 import type { RouteTrace } from '../route/route-table.js'
 import { RetryState } from '../router/retry-state.js'
 import { RouteTimeouts } from '../router/route-timeouts.js'
@@ -137,6 +137,7 @@ class ImaginedRequest implements IncomingRequest, RouteTrace {
         return route()
       },
       overrideFor: name => this.overrideFor(name),
+      overridesFor: name => (this.route === null ? [] : filterOverrides(this.route, this.choice, name)),
       clearRouteCache: () => this.match(),
       sendReply: () => {},
       sendHead: () => {},

@@ -6,9 +6,10 @@ import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import { fieldOf } from '../codec/header-field.js'
 import { cookieValue, removeCookie } from '../match/cookie.js'
+import { decodedParameter } from '../match/query-parameter.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
-import { decodedParameter, rewriteQuery } from './query-rewrite.js'
+import { rewriteQuery } from './query-rewrite.js'
 
 const COUNTERS = ['allowed', 'unauthorized', 'forbidden'] as const
 const BEARER = 'Bearer '

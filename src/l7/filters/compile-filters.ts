@@ -4,6 +4,7 @@
 import type { FilterMatchAction, HttpFilter, HttpFilterConfig, PlainFilterConfig, RouterConfig } from '../../model/http-filter.js'
 import { actionsOf } from '../match/match-tree.js'
 import { apiKeyAuthFilter } from './api-key-auth.js'
+import { bandwidthLimitFilter } from './bandwidth-limit.js'
 import { basicAuthFilter } from './basic-auth.js'
 import { bufferFilter } from './buffer.js'
 import type { Encoding } from './compressor/accept-encoding.js'
@@ -11,6 +12,7 @@ import { compressorFilter, encodingOf } from './compressor/compressor.js'
 import { corsFilter } from './cors.js'
 import { csrfFilter } from './csrf.js'
 import { customFilter } from './custom/guarded-filter.js'
+import { customResponseFilter } from './custom-response.js'
 import { decompressorFilter } from './decompressor/decompressor.js'
 import { DiscoveredFilter } from './discovered-filter.js'
 import { extAuthzFilter } from './ext-authz/ext-authz.js'
@@ -29,6 +31,7 @@ import { localRateLimitFilter } from './local-rate-limit.js'
 import { matchedFilters } from './matched-filter.js'
 import { rateLimitFilter } from './rate-limit/rate-limit.js'
 import { rbacFilter } from './rbac.js'
+import { statefulSessionFilter } from './stateful-session/stateful-session.js'
 
 export type { FilterEnvironment } from './filter-environment.js'
 
@@ -151,7 +154,13 @@ function compileFilter(filter: NamedFilter, encodings: readonly Encoding[], ctx:
     case 'headerToMetadata':
       return headerToMetadataFilter(name, disabled, filter.config)
     case 'headerMutation':
-      return headerMutationFilter(name, disabled, filter.config)
+      return headerMutationFilter(name, disabled, filter)
+    case 'bandwidthLimit':
+      return bandwidthLimitFilter(name, disabled, filter.config, ctx)
+    case 'customResponse':
+      return customResponseFilter(name, disabled, filter.config, ctx)
+    case 'statefulSession':
+      return statefulSessionFilter(name, disabled, filter.config, ctx)
     case 'compressor':
       return compressorFilter(name, disabled, filter.config, encodings, ctx)
     case 'decompressor':

@@ -14,14 +14,16 @@ import { isGrpcRequest } from '../grpc/grpc.js'
 import { compileHeaderMatchers } from '../match/header-matcher.js'
 import { drawFraction } from '../match/runtime-fraction.js'
 import { ResponseFlag } from '../stream/response-flags.js'
+import { BodyThrottle, byteBucket, MIN_WAITING_BYTES, throttledResponse } from './body-throttle.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { responseControl } from './response-control.js'
-import { ResponseThrottle } from './response-throttle.js'
 import { targetCluster } from './route-target.js'
 
 /** Downstream clusters (x-envoy-downstream-service-cluster) that get counters of their own. */
 const MAX_DOWNSTREAM_CLUSTERS = 64
+/** A slowed response gets bytes so often. */
+const FILL_INTERVAL_MS = 50
 /** Longest delay a header may ask for: one hour. */
 export const MAX_HEADER_DELAY_MS = 3_600_000
 
@@ -169,7 +171,7 @@ class FaultFilter implements StreamFilter {
   private readonly fault: CompiledFault
   private timer: Timer | null = null
   private counted = false
-  private throttle: ResponseThrottle | null = null
+  private throttle: BodyThrottle | null = null
   private cluster = ''
 
   constructor(fault: CompiledFault) {
@@ -182,7 +184,10 @@ class FaultFilter implements StreamFilter {
     const limit = fault.responseLimit(head)
     if (limit !== null && this.begin(call)) {
       fault.stats.main.response_rl_injected.value++
-      this.throttle = new ResponseThrottle(this, responseControl(call), fault.ctx.clock, limit)
+      const { clock } = fault.ctx
+      const body = throttledResponse(this, responseControl(call))
+      const bucket = byteBucket(limit, FILL_INTERVAL_MS, clock)
+      this.throttle = new BodyThrottle(body, clock, bucket, FILL_INTERVAL_MS, MIN_WAITING_BYTES, null)
     }
     const ms = fault.delayMs(head, this.cluster)
     if (ms <= 0 || !this.begin(call)) return this.maybeAbort(call, head) ? 'stop' : 'continue'

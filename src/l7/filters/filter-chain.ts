@@ -11,12 +11,12 @@ import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { LocalReply } from '../reply/local-reply.js'
-import { type ClusterChoice, type CompiledRoute, filterOverride } from '../route/compiled-route.js'
+import { type ClusterChoice, type CompiledRoute, filterOverride, filterOverrides } from '../route/compiled-route.js'
 import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import type { RequestControl } from './request-control.js'
-import type { HeldResponse, ResponseControl } from './response-control.js'
+import type { HeldResponse, RedirectOutcome, ResponseControl } from './response-control.js'
 
 /** The request that the filters stand in. Exchange implements it. */
 export interface FilterChainHost {
@@ -34,6 +34,7 @@ export interface FilterChainHost {
   requestTrailersPassed(trailers: HeaderList): void
   reply(reply: LocalReply, headers: HeaderList | null): void
   replyWithHead(status: number, details: string, headers: HeaderList): void
+  redirectTo(head: RequestHead, state: object): RedirectOutcome
   requestTooLarge(limit: string): void
   responseTooLarge(): void
   /** Ask the client, or the upstream, to stop or go on sending. */
@@ -81,6 +82,8 @@ export class FilterChain implements RequestControl, ResponseControl {
   private heldResponseTrailers: HeaderList | null = null
   private responseBuffer: ResponseBuffer | null = null
   private pauses = 0
+  /** A filter has put an answer of our own in the response's place. */
+  private replaced = false
 
   constructor(host: FilterChainHost, factories: readonly FilterFactory[], bufferLimitBytes: number) {
     this.host = host
@@ -121,6 +124,11 @@ export class FilterChain implements RequestControl, ResponseControl {
   overrideFor(filterName: string): HttpFilterOverride | undefined {
     const { route, choice } = this.host
     return route === null ? undefined : filterOverride(route, choice, filterName)
+  }
+
+  overridesFor(filterName: string): readonly HttpFilterOverride[] {
+    const { route, choice } = this.host
+    return route === null || !route.hasOverrides ? [] : filterOverrides(route, choice, filterName)
   }
 
   // ---- request --------------------------------------------------------------------------------------------------------------
@@ -339,6 +347,11 @@ export class FilterChain implements RequestControl, ResponseControl {
     this.heldResponse = NONE
     this.heldResponseBytes = 0
     this.heldResponseTrailers = null
+    if (this.replaced) {
+      this.host.relayHead(head, body.length === 0)
+      if (body.length > 0 && !this.ended) this.host.relayData(body, true)
+      return
+    }
     this.beginResponse(head, body.length === 0, true)
     if (body.length > 0 && !this.ended) this.responseData(body, true)
   }
@@ -505,6 +518,15 @@ export class FilterChain implements RequestControl, ResponseControl {
   emitResponseTrailers(filter: StreamFilter, trailers: HeaderList): void {
     if (this.ended) return
     this.passResponseTrailers(this.filters.indexOf(filter) - 1, trailers)
+  }
+
+  replaceResponse(status: number, body: string, details: string, headers: HeaderList): void {
+    this.replaced = true
+    this.host.reply({ status, body, details, flag: 0 }, headers)
+  }
+
+  redirect(head: RequestHead, state: object): RedirectOutcome {
+    return this.host.redirectTo(head, state)
   }
 
   pauseResponse(): void {

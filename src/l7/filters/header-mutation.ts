@@ -1,68 +1,84 @@
-// envoy.filters.http.header_mutation: removes and appends in the order of the config, on requests and responses. The route's
-// mutations run after the filter's own (Envoy: both apply, from the least specific on).
+// envoy.filters.http.header_mutation: removes and appends in the order of the config, in heads, trailers and the query. After the filter's
+// own mutations come those of every level of the routes: the most specific first, or last where it shall win.
 
-import type { HeaderMutationConfig, HttpFilterOverride } from '../../model/http-filter.js'
+import type { HeaderMutationConfig, HttpFilter } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import type { StreamInfo } from '../stream/stream-info.js'
-import { CompiledHeaderOption } from './header-options.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import { MutationList } from './mutation-list.js'
+import { QueryMutationList } from './query-mutation-list.js'
 
-export function headerMutationFilter(name: string, disabled: boolean, config: HeaderMutationConfig): FilterFactory {
+type Config = Extract<HttpFilter, { kind: 'headerMutation' }>
+
+export function headerMutationFilter(name: string, disabled: boolean, { config, mostSpecificWins }: Config): FilterFactory {
   const own = new CompiledMutations(config)
-  const shared = new HeaderMutationFilter(own, null)
-  const byOverride = new WeakMap<HttpFilterOverride, HeaderMutationFilter>()
+  const alone = filterOf([own])
+  const byConfig = new WeakMap<HeaderMutationConfig, CompiledMutations>()
+  const compiled = (of: HeaderMutationConfig): CompiledMutations => {
+    let mutations = byConfig.get(of)
+    if (mutations === undefined) {
+      mutations = new CompiledMutations(of)
+      byConfig.set(of, mutations)
+    }
+    return mutations
+  }
   return {
     name,
     disabled,
     seesLocalReplies: true,
     create(call: FilterCall): StreamFilter | null {
-      const override = call.overrideFor(name)
-      if (override?.kind !== 'headerMutation') return own.empty ? null : shared
-      let filter = byOverride.get(override)
-      if (filter === undefined) {
-        filter = new HeaderMutationFilter(own, new CompiledMutations(override.config))
-        byOverride.set(override, filter)
-      }
-      return filter
+      if (call.overrideFor(name) === undefined) return alone
+      const levels: CompiledMutations[] = []
+      for (const override of call.overridesFor(name)) if (override.kind === 'headerMutation') levels.push(compiled(override.config))
+      if (!mostSpecificWins) levels.reverse()
+      return filterOf([own, ...levels])
     },
   }
 }
 
-type Step = { readonly remove: string } | { readonly option: CompiledHeaderOption }
-
 class CompiledMutations {
-  readonly request: readonly Step[]
-  readonly response: readonly Step[]
+  readonly request: MutationList
+  readonly response: MutationList
+  readonly requestTrailers: MutationList
+  readonly responseTrailers: MutationList
+  readonly query: QueryMutationList
 
   constructor(config: HeaderMutationConfig) {
-    this.request = compileSteps(config.request)
-    this.response = compileSteps(config.response)
+    this.request = new MutationList(config.request)
+    this.response = new MutationList(config.response)
+    this.requestTrailers = new MutationList(config.requestTrailers)
+    this.responseTrailers = new MutationList(config.responseTrailers)
+    this.query = new QueryMutationList(config.query)
   }
 
   get empty(): boolean {
-    return this.request.length === 0 && this.response.length === 0
+    return this.request.empty && this.response.empty && this.query.empty && !this.changesTrailers
+  }
+
+  get changesTrailers(): boolean {
+    return !this.requestTrailers.empty || !this.responseTrailers.empty
   }
 }
 
-function compileSteps(mutations: HeaderMutationConfig['request']): readonly Step[] {
-  return mutations.map(mutation =>
-    mutation.kind === 'remove' ? { remove: mutation.name.toLowerCase() } : { option: new CompiledHeaderOption(mutation.option) },
-  )
+/** Null: there is nothing to do. Bodies are shown to filters with trailers alone. */
+function filterOf(levels: readonly CompiledMutations[]): StreamFilter | null {
+  const busy = levels.filter(level => !level.empty)
+  if (busy.length === 0) return null
+  return busy.some(level => level.changesTrailers) ? new TrailerMutationFilter(busy) : new HeaderMutationFilter(busy)
 }
 
 class HeaderMutationFilter implements StreamFilter {
-  private readonly own: CompiledMutations
-  private readonly route: CompiledMutations | null
+  protected readonly levels: readonly CompiledMutations[]
 
-  constructor(own: CompiledMutations, route: CompiledMutations | null) {
-    this.own = own
-    this.route = route
+  constructor(levels: readonly CompiledMutations[]) {
+    this.levels = levels
   }
 
   requestHead(call: FilterCall, head: RequestHead): FilterStatus {
-    run(this.own.request, head.headers, call.info, head)
-    if (this.route !== null) run(this.route.request, head.headers, call.info, head)
+    for (const { request, query } of this.levels) {
+      request.apply(head.headers, call.info, head)
+      if (!query.empty) query.apply(head, call.info)
+    }
     return 'continue'
   }
 
@@ -72,15 +88,19 @@ class HeaderMutationFilter implements StreamFilter {
   }
 
   responseHead(call: FilterCall, head: ResponseHead): FilterStatus {
-    run(this.own.response, head.headers, call.info, null)
-    if (this.route !== null) run(this.route.response, head.headers, call.info, null)
+    for (const { response } of this.levels) response.apply(head.headers, call.info, null)
     return 'continue'
   }
 }
 
-function run(steps: readonly Step[], headers: HeaderList, info: StreamInfo, head: RequestHead | null): void {
-  for (const step of steps) {
-    if ('remove' in step) headers.remove(step.remove)
-    else step.option.apply(headers, info, head)
+class TrailerMutationFilter extends HeaderMutationFilter {
+  requestTrailers(call: FilterCall, trailers: HeaderList): HeaderList {
+    for (const { requestTrailers } of this.levels) requestTrailers.apply(trailers, call.info, null)
+    return trailers
+  }
+
+  responseTrailers(call: FilterCall, trailers: HeaderList): HeaderList {
+    for (const { responseTrailers } of this.levels) responseTrailers.apply(trailers, call.info, null)
+    return trailers
   }
 }

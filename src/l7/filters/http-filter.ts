@@ -20,6 +20,8 @@ export interface FilterCall {
   readonly route: CompiledRoute | null
   /** The most specific typed_per_filter_config for a filter of that name. */
   overrideFor(filterName: string): HttpFilterOverride | undefined
+  /** Those of all levels, the least specific first. */
+  overridesFor(filterName: string): readonly HttpFilterOverride[]
   /** Match again before the router runs: the filter changed what routes look at. */
   clearRouteCache(): void
   /** Answer locally; ends the request. */

@@ -1,5 +1,7 @@
-// Reading and changing a path's query by parameter name. Used by ext_authz (query_parameters_to_set/remove), and by jwt_authn and
-// api_key_auth, which find a token there and take it out. Parameters that are not named keep their bytes and their order.
+// Changing a path's query by parameter name. Used by ext_authz (query_parameters_to_set/remove), and by jwt_authn and api_key_auth, which
+// take a token out. Parameters that are not named keep their bytes and their order.
+
+import { decodeComponent } from '../match/query-parameter.js'
 
 /** `set` replaces every parameter of that name by one; values are percent-encoded here. */
 export function rewriteQuery(path: string, set: readonly (readonly [string, string])[], remove: readonly string[]): string {
@@ -17,28 +19,7 @@ export function rewriteQuery(path: string, set: readonly (readonly [string, stri
   return kept.length === 0 ? base : `${base}?${kept.join('&')}`
 }
 
-/** Percent-decoded value of the first parameter of that name with a value; undefined for none. */
-export function decodedParameter(path: string, name: string): string | undefined {
-  const question = path.indexOf('?')
-  if (question === -1) return undefined
-  for (const part of path.slice(question + 1).split('&')) {
-    const equals = part.indexOf('=')
-    if (equals !== -1 && decodeComponent(part.slice(0, equals)) === name) return decodeComponent(part.slice(equals + 1))
-  }
-  return undefined
-}
-
 function parameterName(part: string): string {
   const equals = part.indexOf('=')
   return decodeComponent(equals === -1 ? part : part.slice(0, equals))
-}
-
-/** Percent-decoding that leaves what is malformed as it is. */
-function decodeComponent(text: string): string {
-  if (!text.includes('%')) return text
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }

@@ -4,8 +4,11 @@
 // A filter that returned null from responseData or responseTrailers owns the rest of the response: it must end it with
 // emitResponseData(…, true) or emitResponseTrailers.
 
+import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall, StreamFilter } from './http-filter.js'
+
+export type RedirectOutcome = 'redirected' | 'no-route' | 'incomplete'
 
 /** A whole response body with its trailers. */
 export interface HeldResponse {
@@ -24,6 +27,12 @@ export interface ResponseControl extends FilterCall {
   bufferResponse(maxBytes: number, done: (body: Buffer, trailers: HeaderList | null) => HeldResponse | null, allowPartial?: boolean): void
   /** What the client gets after `done` gave null. */
   resumeResponseWith(body: Buffer, trailers: HeaderList | null): void
+  /** From responseHead, which then returns `stop`: an answer of our own in the response's place. It goes to the client past all filters,
+   * which have begun with the response that it replaces. */
+  replaceResponse(status: number, body: string, details: string, headers: HeaderList): void
+  /** From responseHead, which then returns `stop` if it is `redirected`: another request takes this one's stream, without a body. Its
+   * filters find `state` as CUSTOM_RESPONSE_STATE. `incomplete`: the client has not sent all of its own yet. */
+  redirect(head: RequestHead, state: object): RedirectOutcome
   /** Ask the upstream to stop or go on sending while a filter holds bytes back. */
   pauseResponse(): void
   unpauseResponse(): void

@@ -1,6 +1,8 @@
-// One cookie of a request (RFC 6265 §4.2): read, and taken out. Used by route matches, hash policies, jwt_authn, header_to_metadata and
-// api_key_auth.
+// One cookie of a request (RFC 6265 §4.2): read, and taken out; and what a Set-Cookie says besides its value. Used by route matches, hash
+// policies, jwt_authn, header_to_metadata, api_key_auth and stateful_session.
 
+import type { CookieAttributes } from '../../model/stateful-session.js'
+import { toByteString } from '../codec/byte-string.js'
 import type { HeaderList } from '../codec/header-list.js'
 
 /** Value of the first cookie of that name, without surrounding quotes, or undefined. */
@@ -26,4 +28,11 @@ export function removeCookie(headers: HeaderList, name: string): void {
     if (kept.every(cookie => cookie.trim() === '')) headers.removeAt(at)
     else headers.values[at] = kept.join(';').trim()
   }
+}
+
+/** What follows the value in Set-Cookie, in Envoy's order. */
+export function cookieAttributes({ path, ttlSeconds, attributes }: CookieAttributes): string {
+  const age = ttlSeconds !== null && ttlSeconds > 0 ? `; Max-Age=${ttlSeconds}` : ''
+  const more = attributes.map(({ name, value }) => `; ${name}${value === '' ? '' : `=${value}`}`)
+  return toByteString(`${age}${path === '' ? '' : `; Path=${path}`}${more.join('')}; HttpOnly`)
 }

@@ -3,6 +3,7 @@
 // left, and the next that matches is tried; at last `on_no_match`. An input that is absent matches nothing.
 
 import type { MatchInput, MatchPredicate, MatchTree, OnMatch, SubjectPredicate } from '../../model/match-tree.js'
+import { xxHash64 } from '../../upstream/hash/xx-hash.js'
 import { compileCidr } from './cidr.js'
 import { compileStringMatcher } from './string-matcher.js'
 
@@ -158,6 +159,15 @@ function compilePredicate<S>(predicate: MatchPredicate, reader: SubjectReader<S>
       return subject => {
         const value = read(subject)
         return value !== null && tests.some(test => test(value))
+      }
+    }
+    case 'hash': {
+      const read = reader.input(predicate.input)
+      const [modulo, threshold] = [BigInt(predicate.modulo), BigInt(predicate.threshold)]
+      const [low, high] = [Number(predicate.seed & 0xffff_ffffn), Number(predicate.seed >> 32n)]
+      return subject => {
+        const value = read(subject)
+        return value !== null && xxHash64(value, low, high) % modulo >= threshold
       }
     }
     case 'and': {

@@ -1,5 +1,6 @@
 // Query parameters of a path: reading one, and envoy.config.route.v3.QueryParameterMatcher. Names and values are compared as they
-// stand in the query, undecoded, and the first of several counts: Envoy's rule. Called by routes, hash policies and formatters.
+// stand in the query, undecoded, and the first of several counts: Envoy's rule. Called by routes, hash policies and formatters; filters
+// and matcher trees read decoded ones.
 
 import type { QueryParameterMatcher } from '../../model/matcher.js'
 import { toByteString } from '../codec/byte-string.js'
@@ -40,5 +41,26 @@ function compileOne(parameter: QueryParameterMatcher): (path: string) => boolean
   return path => {
     const value = queryParameter(path, name)
     return value !== undefined && test(value)
+  }
+}
+
+/** Percent-decoded value of the first parameter of that name with a value; undefined for none. */
+export function decodedParameter(path: string, name: string): string | undefined {
+  const question = path.indexOf('?')
+  if (question === -1) return undefined
+  for (const part of path.slice(question + 1).split('&')) {
+    const equals = part.indexOf('=')
+    if (equals !== -1 && decodeComponent(part.slice(0, equals)) === name) return decodeComponent(part.slice(equals + 1))
+  }
+  return undefined
+}
+
+/** Percent-decoding that leaves what is malformed as it is. */
+export function decodeComponent(text: string): string {
+  if (!text.includes('%')) return text
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
   }
 }

@@ -1,7 +1,7 @@
 // envoy.config.core.v3.RuntimeFractionalPercent: a chance that a runtime key may override. Called by routes, fault, CORS, mirrors,
-// rate limits and access-log filters. The runtime is read at each decision, so that an admin's change takes effect at once.
+// rate limits and access-log filters. And RuntimeFeatureFlag: on or off. The runtime is read at each decision, so that an admin's change takes effect at once.
 
-import type { RuntimeFraction } from '../../model/matcher.js'
+import type { RuntimeFlag, RuntimeFraction } from '../../model/matcher.js'
 
 /** The merged runtime layers. */
 export interface Runtime {
@@ -34,6 +34,12 @@ export function drawFraction(
   const chance = numerator / denominator
   if (runtimeKey === '') return chance >= 1 || random() < chance
   return random() < overriddenChance(runtime.get(runtimeKey), chance)
+}
+
+/** Only a boolean in the runtime counts (Envoy Snapshot::getBoolean). */
+export function flagIsOn({ defaultValue, runtimeKey }: RuntimeFlag, runtime: Runtime): boolean {
+  const value = runtimeKey === '' ? undefined : runtime.get(runtimeKey)
+  return typeof value === 'boolean' ? value : defaultValue
 }
 
 /** An integer in the runtime is a percentage (Envoy Snapshot::featureEnabled). */

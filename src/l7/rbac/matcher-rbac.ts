@@ -4,10 +4,12 @@
 
 import type { MatchInput, MatchTree, SubjectPredicate } from '../../model/match-tree.js'
 import type { RbacAction } from '../../model/rbac.js'
+import { toByteString } from '../codec/byte-string.js'
 import { compileCel } from '../match/cel-test.js'
 import { requestHeaderReader } from '../match/header-matcher.js'
 import { actionsOf, compileMatchTree, type SubjectReader } from '../match/match-tree.js'
 import { compileMetadataMatcher } from '../match/metadata-matcher.js'
+import { decodedParameter } from '../match/query-parameter.js'
 import type { RbacDecision } from './rbac-engine.js'
 import { peerFor, type RbacInput } from './rbac-input.js'
 
@@ -67,8 +69,18 @@ function rbacInputReader(input: MatchInput): (subject: RbacInput) => string | nu
       const read = requestHeaderReader(input.name)
       return ({ head }) => (head === null ? null : (read(head) ?? null))
     }
+    case 'queryParameter': {
+      const name = toByteString(input.name)
+      return ({ head }) => (head === null ? null : (decodedParameter(head.path, name) ?? null))
+    }
+    case 'filterState':
+      return ({ info }) => stateText(info?.filterState(input.name))
     default:
       // The decoder lets only filter chains read the others.
       return () => null
   }
+}
+
+function stateText(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? toByteString(value) : null
 }

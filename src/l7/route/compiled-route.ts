@@ -369,4 +369,11 @@ export function filterOverride(route: CompiledRoute, choice: ClusterChoice | nul
   return route.hasOverrides ? route.overrideFor(filterName) : undefined
 }
 
+/** The overrides of all levels, the least specific first: table, virtual host, route, chosen leg. */
+export function filterOverrides(route: CompiledRoute, choice: ClusterChoice | null, filterName: string): HttpFilterOverride[] {
+  const { virtualHost, model } = route
+  const levels = [virtualHost.table.overrides, virtualHost.model.overrides, model.overrides, choice?.weighted?.overrides]
+  return levels.flatMap(overrides => overrides?.get(filterName) ?? [])
+}
+
 export { NO_MUTATORS }

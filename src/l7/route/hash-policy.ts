@@ -6,7 +6,7 @@ import type { HashPolicy } from '../../model/route.js'
 import { xxHash64, xxHash64OfList } from '../../upstream/hash/xx-hash.js'
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
-import { cookieValue } from '../match/cookie.js'
+import { cookieAttributes, cookieValue } from '../match/cookie.js'
 import { requestHeaderReader } from '../match/header-matcher.js'
 import { queryParameter } from '../match/query-parameter.js'
 import { compileSubstitution } from '../match/regex.js'
@@ -108,11 +108,4 @@ function cookieMethod(policy: HashPolicy & { kind: 'cookie' }): Method {
     const made = xxHash64(seed).toString(16).padStart(16, '0')
     return { hash: xxHash64(made), setCookie: `${name}="${made}"${attributes}` }
   }
-}
-
-/** What follows the value in Set-Cookie, in Envoy's order. */
-function cookieAttributes({ path, ttlSeconds, attributes }: HashPolicy & { kind: 'cookie' }): string {
-  const age = ttlSeconds !== null && ttlSeconds > 0 ? `; Max-Age=${ttlSeconds}` : ''
-  const more = attributes.map(({ name, value }) => `; ${name}${value === '' ? '' : `=${value}`}`)
-  return toByteString(`${age}${path === '' ? '' : `; Path=${path}`}${more.join('')}; HttpOnly`)
 }

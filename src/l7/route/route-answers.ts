@@ -2,7 +2,8 @@
 // redirect of an unescaped path. They leave through the exchange's one way for local replies.
 
 import type { RouterHandles } from '../../metrics/stat-names.js'
-import type { DirectResponseAction, RedirectAction } from '../../model/route.js'
+import type { RedirectAction } from '../../model/redirect-action.js'
+import type { DirectResponseAction } from '../../model/route.js'
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'

@@ -10,6 +10,9 @@ import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import type { RetryState } from './retry-state.js'
 import type { RouteTimeouts } from './route-timeouts.js'
 
+/** Of what a client says. */
+const MAX_SHOWN_ADDRESS = 64
+
 /** The try that failed, as far as it is told. */
 export interface FailedTry {
   readonly host: Host
@@ -98,6 +101,11 @@ export function noHostReason({ name, hosts, config, dnsProblem }: UpstreamCluste
   const told = reasons.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`)
   if (told.length === 0 && config.subset !== null) told.push('none has the metadata that the route asks for')
   return `none of the ${hosts.length} endpoints of cluster ${name} may be used${told.length === 0 ? '' : `: ${told.join(', ')}`}`
+}
+
+/** Of a strict session. `address`: the client's word. */
+export function noSessionHostReason({ name }: UpstreamCluster, address: string): string {
+  return `the session is at ${JSON.stringify(address.slice(0, MAX_SHOWN_ADDRESS))}, which is no endpoint that cluster ${name} may use`
 }
 
 function perTryOrigin(route: CompiledRoute, retry: RetryState | null): string {

@@ -7,6 +7,7 @@ import type { InternalRedirectPolicy, InternalRedirectPredicate } from '../../mo
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { CompiledForward, CompiledRoute } from '../route/compiled-route.js'
+import { parseTarget } from '../route/redirect-target.js'
 import type { RouteSource } from '../route/route-holder.js'
 import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -148,14 +149,4 @@ function accepts(
       return fresh
     }
   }
-}
-
-const ABSOLUTE_URL = /^([a-z]+):\/\/(?:[^/?#@\s]*@)?((?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?)([/?][^\s#]*)?(?:#\S*)?$/i
-
-/** Only absolute URLs are followed; user names and fragments are left behind. Null for anything else. */
-function parseTarget(location: string): Pick<RequestHead, 'scheme' | 'authority' | 'path'> | null {
-  const parts = ABSOLUTE_URL.exec(location)
-  if (parts === null) return null
-  const path = parts[3] ?? '/'
-  return { scheme: parts[1]!.toLowerCase(), authority: parts[2]!, path: path.startsWith('/') ? path : `/${path}` }
 }

@@ -8,6 +8,7 @@ import type { Host } from '../../upstream/host/host.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { ClusterChoice, CompiledForward } from '../route/compiled-route.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
+import type { OverrideHost } from '../stream/stream-info.js'
 import type { RetryState } from './retry-state.js'
 
 export class PickContext implements LbContext {
@@ -16,6 +17,8 @@ export class PickContext implements LbContext {
   readonly maxAttempts: number
   readonly random: () => number
   readonly originalDst: string | null
+  readonly overrideHost: string | null
+  readonly overrideHostStrict: boolean
   readonly excludedPriorities: ReadonlySet<number> | null
   private readonly retry: RetryState | null
 
@@ -28,6 +31,7 @@ export class PickContext implements LbContext {
     hash: bigint | null,
     connection: ConnectionInfo,
     random: () => number,
+    override: OverrideHost | null,
   ) {
     this.hash = hash
     this.metadataMatch = choice?.weighted?.metadataMatch ?? forward.metadataMatch
@@ -36,6 +40,8 @@ export class PickContext implements LbContext {
     this.random = random
     this.excludedPriorities = retry?.excludedPriorities ?? null
     this.originalDst = originalDestination(cluster, connection, request)
+    this.overrideHost = override === null ? null : override.address
+    this.overrideHostStrict = override?.strict === true
   }
 
   shouldSkip(host: Host): boolean {

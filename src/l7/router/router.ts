@@ -17,7 +17,7 @@ import type { ClusterChoice, CompiledForward, CompiledRoute } from '../route/com
 import type { AnswerTarget } from '../route/route-answers.js'
 import type { HeldBody } from '../stream/held-body.js'
 import { ResponseFlag } from '../stream/response-flags.js'
-import type { StreamInfo } from '../stream/stream-info.js'
+import type { OverrideHost, StreamInfo } from '../stream/stream-info.js'
 import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import { checkEnvoyHeaders } from './envoy-header-check.js'
@@ -28,6 +28,7 @@ import {
   noClusterReason,
   noHostReason,
   noRouteReason,
+  noSessionHostReason,
   retriesSpentReason,
   timeoutReason,
 } from './failure-reason.js'
@@ -221,12 +222,12 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (cluster === null || forward === null) return
     const { request, info } = client
     const attempt = ++info.upstreamRequestAttemptCount
-    const host = cluster.pick(new PickContext(request, forward, this.choice, cluster, retry, hash, info.connection, runtime.random))
+    const override = attempt === 1 ? info.overrideHost : null
+    const host = cluster.pick(
+      new PickContext(request, forward, this.choice, cluster, retry, hash, info.connection, runtime.random, override),
+    )
     if (host === null) {
-      cluster.traffic.main.upstream_cx_none_healthy.value++
-      chargeStatus(this, cluster, 503)
-      this.noteFailure(cluster.name, 'no endpoint', noHostReason(cluster))
-      client.reply(localReply('no-healthy-upstream', ''))
+      this.noHost(cluster, override)
       return
     }
     if (attempt > 1) shrinkExpectedTimeout(request, this.routeTimeoutMs, this.elapsedMs(), retry?.perTryTimeoutMs ?? null)
@@ -245,6 +246,19 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     retry?.tried(host)
     upstream.armPerTry(retry?.perTryTimeoutMs ?? null, retry?.perTryIdleTimeoutMs ?? null)
     upstream.start()
+  }
+
+  private noHost(cluster: UpstreamCluster, override: OverrideHost | null): void {
+    const reply = localReply('no-healthy-upstream', '')
+    chargeStatus(this, cluster, 503)
+    cluster.traffic.main.upstream_cx_none_healthy.value++
+    if (override?.strict === true) {
+      this.noteFailure(cluster.name, 'no session endpoint', noSessionHostReason(cluster, override.address))
+      this.host.reply({ ...reply, status: override.missingStatus })
+      return
+    }
+    this.noteFailure(cluster.name, 'no endpoint', noHostReason(cluster))
+    this.host.reply(reply)
   }
 
   /** Since the request was complete; since it began while it is not. */

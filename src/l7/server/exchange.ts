@@ -11,6 +11,7 @@ import { LazyTimer } from '../../io/lazy-timer.js'
 import { asksForTunnel, type BodyEvents, type RequestHead, type ResponseHead, type ServerStream, type StreamReset } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { FilterChain, type FilterChainHost } from '../filters/filter-chain.js'
+import type { RedirectOutcome } from '../filters/response-control.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { explained, prepareLocalReply, responseHead } from '../reply/local-reply-response.js'
 import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
@@ -19,7 +20,7 @@ import type { RouterHost } from '../router/router-host.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import { HeldBody } from '../stream/held-body.js'
 import { ResponseFlag } from '../stream/response-flags.js'
-import { StreamInfo } from '../stream/stream-info.js'
+import { CUSTOM_RESPONSE_STATE, StreamInfo } from '../stream/stream-info.js'
 import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
 import { StreamTimers } from '../stream/stream-timers.js'
 import { finishStats } from './finish.js'
@@ -96,6 +97,8 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     info.requestId = previous.info.requestId
     info.remoteAddress = previous.info.remoteAddress
     info.internal = previous.info.internal
+    const policy = previous.info.filterState(CUSTOM_RESPONSE_STATE)
+    if (policy !== undefined) info.setFilterState(CUSTOM_RESPONSE_STATE, policy)
     if (dropBody) return
     this.body.inherit(previous.body)
     info.bytesReceived = previous.body.bytes
@@ -401,6 +404,18 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
 
   redirected(head: RequestHead, dropBody: boolean): void {
     this.owner.redirect(this, head, dropBody)
+  }
+
+  redirectTo(head: RequestHead, state: object): RedirectOutcome {
+    if (!this.body.ended) return 'incomplete'
+    const { runtime, info } = this
+    if (runtime.routes.tableFor(head).match(head, info, runtime.random).kind !== 'route') return 'no-route'
+    info.responseCodeDetails = 'internal_redirect'
+    // As in Envoy, the log line of this leg shows the head that its redirect led to.
+    info.request = head
+    info.setFilterState(CUSTOM_RESPONSE_STATE, state)
+    this.redirected(head, true)
+    return 'redirected'
   }
 
   finish(): void {

@@ -11,6 +11,7 @@ import type { ResponseHead } from '../codec/codec.js'
 import type { DownstreamCodecStats } from '../codec/codec-stats.js'
 import { HeaderList } from '../codec/header-list.js'
 import type { FilterFactory } from '../filters/http-filter.js'
+import { MutationList } from '../filters/mutation-list.js'
 import type { UpstreamFailures } from '../log/failure-log.js'
 import type { OpenAccessLog } from '../log/open-access-log.js'
 import type { RecentRequests } from '../log/recent-requests.js'
@@ -26,7 +27,15 @@ import type { Overload } from './overload.js'
 /** What a runtime is made of; the rest of its fields follow from these. */
 export type HttpRuntimeParts = Omit<
   HttpRuntime,
-  'stats' | 'router' | 'routerConfig' | 'continueHead' | 'internalRanges' | 'ipDetectors' | 'explainToPeers' | 'explainsTo'
+  | 'stats'
+  | 'router'
+  | 'routerConfig'
+  | 'continueHead'
+  | 'internalRanges'
+  | 'ipDetectors'
+  | 'earlyMutations'
+  | 'explainToPeers'
+  | 'explainsTo'
 > & {
   /** Swapped where the router comes over ECDS. */
   readonly routerSettings: { readonly current: RouterConfig }
@@ -76,6 +85,9 @@ export class HttpRuntime {
   /** original_ip_detection_extensions; null without any. */
   readonly ipDetectors: readonly IpDetector[] | null
 
+  /** early_header_mutation_extensions; null without any. */
+  readonly earlyMutations: MutationList | null
+
   constructor(parts: HttpRuntimeParts) {
     this.config = parts.config
     this.routerSettings = parts.routerSettings
@@ -99,6 +111,8 @@ export class HttpRuntime {
     this.internalRanges = checks.length === 0 ? null : address => checks.some(check => check(address))
     const detections = parts.config.originalIpDetection
     this.ipDetectors = detections.length === 0 ? null : detections.map(compileIpDetection)
+    const early = parts.config.earlyHeaderMutations
+    this.earlyMutations = early.length === 0 ? null : new MutationList(early)
     this.onDenied = parts.onDenied
     this.failures = parts.failures
     this.recent = parts.recent

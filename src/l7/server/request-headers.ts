@@ -68,6 +68,7 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
     if (!incoming.body.ended) incoming.stream.sendInformational(runtime.continueHead)
   }
 
+  runtime.earlyMutations?.apply(headers, info, head)
   const tls = connection.tls !== null
   const direct = setClientAddress(incoming)
   if (typeof direct !== 'boolean') return direct

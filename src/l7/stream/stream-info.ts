@@ -18,6 +18,16 @@ export interface UpstreamConnectionInfo {
   readonly socket: Socket
 }
 
+/** Where a filter wants a request to go (stateful_session). */
+export interface OverrideHost {
+  /** Key of an endpoint; whether there is one, the cluster says. */
+  readonly address: string
+  /** No other endpoint will do: */
+  readonly strict: boolean
+  /** the request is answered with this status then. */
+  readonly missingStatus: number
+}
+
 let lastConnectionId = 0
 
 export function nextUpstreamConnectionId(): number {
@@ -26,6 +36,9 @@ export function nextUpstreamConnectionId(): number {
 
 /** Filter state of a request that the health_check filter takes for a probe; not_health_check_filter asks for it. */
 export const HEALTH_CHECK_STATE = 'outrigger.health_check'
+
+/** Filter state of a request that another was answered from: the policy of custom_response that sent it there. */
+export const CUSTOM_RESPONSE_STATE = 'envoy.filters.http.custom_response'
 
 export class StreamInfo {
   readonly connection: ConnectionInfo
@@ -53,6 +66,8 @@ export class StreamInfo {
   virtualHostMetadata: Metadata | null = null
   upstreamCluster = ''
   upstreamHost: Host | null = null
+  /** Heeded at the first try. */
+  overrideHost: OverrideHost | null = null
   upstreamLocalAddress = ''
   upstreamConnection: UpstreamConnectionInfo | null = null
   /** Connections of earlier tries. */

@@ -173,10 +173,10 @@ export function xxHash64Into(out: Hash64, input: string | Uint8Array, seed = 0):
   out.lo = lo >>> 0
 }
 
-/** XXH64 as one unsigned 64-bit bigint; see xxHash64Into for the meaning of strings. */
-export function xxHash64(input: string | Uint8Array, seed = 0): bigint {
-  if (typeof input === 'string') hashBytes(bytesOf(input), input.length, 0, seed | 0)
-  else hashBytes(input, input.length, 0, seed | 0)
+/** XXH64 as one unsigned 64-bit bigint; see xxHash64Into for the meaning of strings. The seed's halves are 0 .. 2^32-1. */
+export function xxHash64(input: string | Uint8Array, seed = 0, seedHigh = 0): bigint {
+  if (typeof input === 'string') hashBytes(bytesOf(input), input.length, seedHigh | 0, seed | 0)
+  else hashBytes(input, input.length, seedHigh | 0, seed | 0)
   return toBigInt(hi >>> 0, lo >>> 0)
 }
 

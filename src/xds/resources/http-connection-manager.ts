@@ -17,6 +17,7 @@ import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeHttpFilters } from './http-filter.js'
+import { decodeEarlyMutations } from './http-filters/mutations.js'
 import { decodeCommonHttp, decodeHttp1, decodeHttp2 } from './http-options.js'
 import { decodeIpDetection } from './ip-detection.js'
 import { decodeRouteTable } from './route.js'
@@ -73,6 +74,7 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
     accessLogs: decodeAccessLogs(hcm.accessLog, ctx, 'access_log'),
     useRemoteAddress: hcm.useRemoteAddress ?? false,
     xffNumTrustedHops: hcm.xffNumTrustedHops,
+    earlyHeaderMutations: decodeEarlyMutations(hcm.earlyHeaderMutationExtensions, ctx, 'early_header_mutation_extensions'),
     originalIpDetection: decodeIpDetection(hcm.originalIpDetectionExtensions, ctx, 'original_ip_detection_extensions'),
     skipXffAppend: hcm.skipXffAppend,
     via: hcm.via,

@@ -6,11 +6,13 @@ import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { FilterConfig } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { ExtensionWithMatcherPerRoute } from '../gen/envoy/extensions/common/matching/v3/extension_matcher_pb.js'
 import type { ApiKeyAuthPerRoute } from '../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
+import type { BandwidthLimit } from '../gen/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit_pb.js'
 import type { BasicAuthPerRoute } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
 import type { BufferPerRoute } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { CompressorPerRoute } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { CorsPolicy } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import type { CustomResponse } from '../gen/envoy/extensions/filters/http/custom_response/v3/custom_response_pb.js'
 import type { ExtAuthzPerRoute } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import type { ExtProcPerRoute } from '../gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js'
 import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
@@ -19,17 +21,20 @@ import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_au
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import type { RateLimitPerRoute } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import type { StatefulSessionPerRoute } from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
 import { describeType, unpackAny } from './any.js'
 import { customOverrideOf, isCustomFilter } from './custom-filter.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeHttpRbac } from './http-filters/authorization.js'
 import { decodeCompressorOverride } from './http-filters/compression.js'
-import { decodeMutations } from './http-filters/content.js'
 import { decodeCors } from './http-filters/cors.js'
 import { decodeApiKeyAuthOverride, decodeBasicAuthOverride } from './http-filters/credentials.js'
+import { decodeCustomResponse } from './http-filters/custom-response.js'
 import { decodeExtProcOverride } from './http-filters/ext-proc.js'
 import { decodeSkipTree } from './http-filters/matched.js'
-import { decodeFault, decodeLocalRateLimit, decodeRateLimitOverride } from './http-filters/traffic.js'
+import { decodeMutations } from './http-filters/mutations.js'
+import { decodeStatefulSessionOverride } from './http-filters/session.js'
+import { decodeBandwidthLimit, decodeFault, decodeLocalRateLimit, decodeRateLimitOverride } from './http-filters/traffic.js'
 
 export const CORS_FILTER_NAME = 'envoy.filters.http.cors'
 
@@ -95,6 +100,15 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
     }),
   ],
   ['ratelimit.v3.RateLimitPerRoute', m => decodeRateLimitOverride(m as RateLimitPerRoute)],
+  [
+    'bandwidth_limit.v3.BandwidthLimit',
+    (m, ctx) => ({ disabled: false, kind: 'bandwidthLimit', config: decodeBandwidthLimit(m as BandwidthLimit, ctx, true) }),
+  ],
+  [
+    'custom_response.v3.CustomResponse',
+    (m, ctx) => ({ disabled: false, kind: 'customResponse', config: decodeCustomResponse(m as CustomResponse, ctx) }),
+  ],
+  ['stateful_session.v3.StatefulSessionPerRoute', (m, ctx) => decodeStatefulSessionOverride(m as StatefulSessionPerRoute, ctx)],
   ['compressor.v3.CompressorPerRoute', m => decodeCompressorOverride(m as CompressorPerRoute)],
 ])
 

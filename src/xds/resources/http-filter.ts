@@ -5,10 +5,12 @@ import type { ExtensionConfig, FilterDiscovery, HttpFilter, HttpFilterConfig } f
 import type { ExtensionConfigSource } from '../gen/envoy/config/core/v3/config_source_pb.js'
 import type { TypedExtensionConfig } from '../gen/envoy/config/core/v3/extension_pb.js'
 import type { ApiKeyAuth } from '../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
+import type { BandwidthLimit } from '../gen/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit_pb.js'
 import type { BasicAuth } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
 import type { Buffer as BufferMessage } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { Compressor } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import type { CustomResponse } from '../gen/envoy/extensions/filters/http/custom_response/v3/custom_response_pb.js'
 import type { Decompressor } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
 import type { ExtAuthz } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import type { ExternalProcessor } from '../gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js'
@@ -23,6 +25,7 @@ import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_
 import type { RateLimit } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBAC } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { Router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import type { StatefulSession } from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
 import type { HttpFilter as HttpFilterMessage } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { describeType, typeNameOf, type Unpacked, unpackAny } from './any.js'
 import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
@@ -30,11 +33,20 @@ import { customFilterOf, isCustomFilter } from './custom-filter.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
 import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
-import { decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
+import { decodeGrpcStats, decodeHeaderToMetadata, decodeRouter } from './http-filters/content.js'
 import { decodeApiKeyAuth, decodeBasicAuth } from './http-filters/credentials.js'
+import { decodeCustomResponse } from './http-filters/custom-response.js'
 import { decodeExtProc } from './http-filters/ext-proc.js'
 import { decodeMatchedFilter, isMatchedFilter } from './http-filters/matched.js'
-import { decodeFault, decodeHealthCheckFilter, decodeLocalRateLimit, decodeRateLimit } from './http-filters/traffic.js'
+import { decodeMutations } from './http-filters/mutations.js'
+import { decodeStatefulSession } from './http-filters/session.js'
+import {
+  decodeBandwidthLimit,
+  decodeFault,
+  decodeHealthCheckFilter,
+  decodeLocalRateLimit,
+  decodeRateLimit,
+} from './http-filters/traffic.js'
 
 type FilterDecoder = (message: unknown, ctx: Ctx) => HttpFilterConfig
 
@@ -66,7 +78,20 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
   ['jwt_authn.v3.JwtAuthentication', (m, ctx) => ({ kind: 'jwtAuthn', config: decodeJwtAuthn(m as JwtAuthentication, ctx) })],
   [
     'header_mutation.v3.HeaderMutation',
-    (m, ctx) => ({ kind: 'headerMutation', config: decodeMutations((m as HeaderMutation).mutations, ctx.at('mutations')) }),
+    (m, ctx) => {
+      const { mutations, mostSpecificHeaderMutationsWins } = m as HeaderMutation
+      const config = decodeMutations(mutations, ctx.at('mutations'))
+      return { kind: 'headerMutation', config, mostSpecificWins: mostSpecificHeaderMutationsWins }
+    },
+  ],
+  [
+    'bandwidth_limit.v3.BandwidthLimit',
+    (m, ctx) => ({ kind: 'bandwidthLimit', config: decodeBandwidthLimit(m as BandwidthLimit, ctx, false) }),
+  ],
+  ['custom_response.v3.CustomResponse', (m, ctx) => ({ kind: 'customResponse', config: decodeCustomResponse(m as CustomResponse, ctx) })],
+  [
+    'stateful_session.v3.StatefulSession',
+    (m, ctx) => ({ kind: 'statefulSession', config: decodeStatefulSession(m as StatefulSession, ctx) }),
   ],
   ['health_check.v3.HealthCheck', (m, ctx) => ({ kind: 'healthCheck', config: decodeHealthCheckFilter(m as HealthCheck, ctx) })],
 ])

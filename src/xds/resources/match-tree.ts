@@ -3,10 +3,15 @@
 
 import type { MatchInput, MatchPredicate, MatchTree, OnMatch } from '../../model/match-tree.js'
 import type { StringMatcher } from '../../model/matcher.js'
-import type { DynamicMetadataInput } from '../gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js'
+import type { DynamicMetadataInput, FilterStateInput } from '../gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js'
+import type { ConsistentHashing } from '../gen/envoy/extensions/matching/input_matchers/consistent_hashing/v3/consistent_hashing_pb.js'
 import type { Ip } from '../gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.js'
 import type { Metadata } from '../gen/envoy/extensions/matching/input_matchers/metadata/v3/metadata_pb.js'
-import type { HttpRequestHeaderMatchInput } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
+import type {
+  HttpRequestHeaderMatchInput,
+  HttpRequestQueryParamMatchInput,
+  HttpResponseHeaderMatchInput,
+} from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
 import type { TypedExtensionConfig } from '../gen/xds/core/v3/extension_pb.js'
 import type { CelMatcher } from '../gen/xds/type/matcher/v3/cel_pb.js'
 import type { ServerNameMatcher } from '../gen/xds/type/matcher/v3/domain_pb.js'
@@ -31,7 +36,11 @@ const MAX_DEPTH = 16
 
 const NETWORK_INPUTS = 'envoy.extensions.matching.common_inputs.network.v3.'
 const SSL_INPUTS = 'envoy.extensions.matching.common_inputs.ssl.v3.'
-const INPUTS: ReadonlyMap<string, Exclude<MatchInput['kind'], 'requestHeader'>> = new Map([
+const TYPE_INPUTS = 'envoy.type.matcher.v3.'
+
+/** What is one text, by the type of the input. */
+type PlainKind = Exclude<MatchInput, { name: string }>['kind']
+const INPUTS: ReadonlyMap<string, PlainKind> = new Map<string, PlainKind>([
   [`${NETWORK_INPUTS}DestinationIPInput`, 'destinationIp'],
   [`${NETWORK_INPUTS}DestinationPortInput`, 'destinationPort'],
   [`${NETWORK_INPUTS}SourceIPInput`, 'sourceIp'],
@@ -44,8 +53,14 @@ const INPUTS: ReadonlyMap<string, Exclude<MatchInput['kind'], 'requestHeader'>> 
   [`${SSL_INPUTS}UriSanInput`, 'uriSan'],
   [`${SSL_INPUTS}DnsSanInput`, 'dnsSan'],
   [`${SSL_INPUTS}SubjectInput`, 'subject'],
+  [`${TYPE_INPUTS}HttpResponseStatusCodeMatchInput`, 'responseStatus'],
+  [`${TYPE_INPUTS}HttpResponseStatusCodeClassMatchInput`, 'responseStatusClass'],
+  [`${TYPE_INPUTS}HttpResponseLocalReplyMatchInput`, 'responseIsLocal'],
 ])
-const HEADER_INPUT = 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput'
+const REQUEST_HEADER = `${TYPE_INPUTS}HttpRequestHeaderMatchInput`
+const RESPONSE_HEADER = `${TYPE_INPUTS}HttpResponseHeaderMatchInput`
+const QUERY_PARAMETER = `${TYPE_INPUTS}HttpRequestQueryParamMatchInput`
+const FILTER_STATE = `${NETWORK_INPUTS}FilterStateInput`
 
 /** Stand-ins after an error was recorded. */
 const NO_INPUT: MatchInput = { kind: 'destinationPort' }
@@ -184,6 +199,11 @@ class MatchTreeDecoder<A> {
     const { typeName, typeUrl, message } = unpackAny(matcher.value.typedConfig!, at)
     if (message !== null && typeName === 'envoy.extensions.matching.input_matchers.ip.v3.Ip')
       return { kind: 'ip', input, ranges: decodeCidrs((message as Ip).cidrRanges, at, 'cidr_ranges') }
+    if (message !== null && typeName === 'envoy.extensions.matching.input_matchers.consistent_hashing.v3.ConsistentHashing') {
+      const { threshold, modulo, seed } = message as ConsistentHashing
+      if (threshold > modulo) at.at('threshold').error(`the threshold ${threshold} is over the modulo ${modulo}: nothing would match`)
+      return { kind: 'hash', input, threshold, modulo, seed }
+    }
     at.error(`unknown matcher '${matcher.value.name}' (${describeType(typeUrl)})`)
     return NO_PREDICATE
   }
@@ -218,16 +238,33 @@ class MatchTreeDecoder<A> {
     if (config?.typedConfig === undefined) return NO_INPUT // reported
     const at = ctx.at('typed_config')
     const { typeName, typeUrl, message } = unpackAny(config.typedConfig, at)
-    const kind = typeName === HEADER_INPUT ? 'requestHeader' : INPUTS.get(typeName)
-    if (kind === undefined || message === null || !this.place.inputs.has(kind)) {
-      at.error(`no input '${config.name}' here (${describeType(typeUrl)})`)
-      return NO_INPUT
-    }
-    if (kind !== 'requestHeader') return { kind }
-    const name = (message as HttpRequestHeaderMatchInput).headerName.toLowerCase()
-    if (!isHeaderName(name)) at.at('header_name').error(`'${name}' is not a valid header name`)
-    return { kind, name }
+    const input = message === null ? null : readInput(typeName, message, at)
+    if (input !== null && this.place.inputs.has(input.kind)) return input
+    at.error(`no input '${config.name}' here (${describeType(typeUrl)})`)
+    return NO_INPUT
   }
+}
+
+/** null: another message than of an input. */
+function readInput(typeName: string, message: unknown, ctx: Ctx): MatchInput | null {
+  switch (typeName) {
+    case REQUEST_HEADER:
+      return { kind: 'requestHeader', name: headerName((message as HttpRequestHeaderMatchInput).headerName, ctx) }
+    case RESPONSE_HEADER:
+      return { kind: 'responseHeader', name: headerName((message as HttpResponseHeaderMatchInput).headerName, ctx) }
+    case QUERY_PARAMETER:
+      return { kind: 'queryParameter', name: (message as HttpRequestQueryParamMatchInput).queryParam }
+    case FILTER_STATE:
+      return { kind: 'filterState', name: (message as FilterStateInput).key }
+  }
+  const kind = INPUTS.get(typeName)
+  return kind === undefined ? null : { kind }
+}
+
+function headerName(given: string, ctx: Ctx): string {
+  const name = given.toLowerCase()
+  if (!isHeaderName(name)) ctx.at('header_name').error(`'${name}' is not a valid header name`)
+  return name
 }
 
 /** The tree of the expression, parsed or checked, by its newer or its older name. */

@@ -58,10 +58,15 @@ const CONNECTION_INPUTS: readonly MatchInput['kind'][] = [
   'uriSan',
   'dnsSan',
   'subject',
+  'filterState',
 ]
 /** What the network filter's matchers may read, and the HTTP filter's. */
 export const NETWORK_RBAC_INPUTS: ReadonlySet<MatchInput['kind']> = new Set(CONNECTION_INPUTS)
-export const HTTP_RBAC_INPUTS: ReadonlySet<MatchInput['kind']> = new Set([...CONNECTION_INPUTS, 'requestHeader' as const])
+export const HTTP_RBAC_INPUTS: ReadonlySet<MatchInput['kind']> = new Set([
+  ...CONNECTION_INPUTS,
+  'requestHeader' as const,
+  'queryParameter' as const,
+])
 
 export function decodeRbacMatcher(
   matcher: Matcher | undefined,

@@ -1,12 +1,10 @@
-// What a route does with a request (RouteAction, RedirectAction, DirectResponseAction of envoy.config.route.v3) -> model.
+// What a route does with a request (RouteAction, DirectResponseAction of envoy.config.route.v3) -> model.
 // Called by route.ts. Timeouts keep the difference between absent (null) and 0 (off): the runtime fills in Envoy's 15 s.
 
-import type { ClusterSpecifier, DirectResponseAction, ForwardAction, MirrorPolicy, RedirectAction } from '../../model/route.js'
+import type { ClusterSpecifier, DirectResponseAction, ForwardAction, MirrorPolicy } from '../../model/route.js'
 import { RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   type DirectResponseAction as DirectResponseActionMessage,
-  RedirectAction_RedirectResponseCode,
-  type RedirectAction as RedirectActionMessage,
   type RouteAction,
   RouteAction_ClusterNotFoundResponseCode,
   type RouteAction_RequestMirrorPolicy,
@@ -178,40 +176,6 @@ export function decodeMirrors(policies: readonly RouteAction_RequestMirrorPolicy
       disableShadowHostSuffix: policy.disableShadowHostSuffixAppend,
     }
   })
-}
-
-const REDIRECT_STATUS: Record<RedirectAction_RedirectResponseCode, RedirectAction['status']> = {
-  [RedirectAction_RedirectResponseCode.MOVED_PERMANENTLY]: 301,
-  [RedirectAction_RedirectResponseCode.FOUND]: 302,
-  [RedirectAction_RedirectResponseCode.SEE_OTHER]: 303,
-  [RedirectAction_RedirectResponseCode.TEMPORARY_REDIRECT]: 307,
-  [RedirectAction_RedirectResponseCode.PERMANENT_REDIRECT]: 308,
-}
-
-export function decodeRedirect(redirect: RedirectActionMessage, ctx: Ctx): RedirectAction {
-  const scheme = redirect.schemeRewriteSpecifier
-  const path = redirect.pathRewriteSpecifier
-  if (redirect.stripQuery && path.case === 'pathRedirect' && path.value.includes('?')) {
-    ctx.at('strip_query').warn('path_redirect carries a query of its own, which stays')
-  }
-  if (redirect.portRedirect > 65_535) ctx.at('port_redirect').error('value must be at most 65535')
-  if (redirect.pathRewrite !== '' && path.case !== undefined) {
-    ctx.at('path_rewrite').error('only one of path_redirect, prefix_rewrite, regex_rewrite and path_rewrite may be set')
-  }
-  checkFormat(redirect.pathRewrite, ctx.at('path_rewrite'))
-  return {
-    kind: 'redirect',
-    httpsRedirect: scheme.case === 'httpsRedirect' && scheme.value,
-    schemeRedirect: scheme.case === 'schemeRedirect' ? scheme.value : '',
-    hostRedirect: redirect.hostRedirect,
-    portRedirect: redirect.portRedirect,
-    pathRedirect: path.case === 'pathRedirect' ? path.value : '',
-    prefixRewrite: path.case === 'prefixRewrite' ? path.value : '',
-    regexRewrite: path.case === 'regexRewrite' ? decodeRegexRewrite(path.value, ctx.at('regex_rewrite')) : null,
-    pathFormat: modernFormat(redirect.pathRewrite),
-    status: REDIRECT_STATUS[redirect.responseCode] ?? 301,
-    stripQuery: redirect.stripQuery,
-  }
 }
 
 /** `maxBodyBytes`: the table's max_direct_response_body_size_bytes. */

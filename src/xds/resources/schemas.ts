@@ -37,12 +37,14 @@ import { ZstdSchema } from '../gen/envoy/extensions/compression/zstd/compressor/
 import { ZstdSchema as ZstdDecompressorSchema } from '../gen/envoy/extensions/compression/zstd/decompressor/v3/zstd_pb.js'
 import { SkipFilterSchema } from '../gen/envoy/extensions/filters/common/matcher/action/v3/skip_action_pb.js'
 import { ApiKeyAuthPerRouteSchema, ApiKeyAuthSchema } from '../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
+import { BandwidthLimitSchema } from '../gen/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit_pb.js'
 import { BasicAuthPerRouteSchema, BasicAuthSchema } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
 import { BufferPerRouteSchema, BufferSchema } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import { CompositeSchema, ExecuteFilterActionSchema } from '../gen/envoy/extensions/filters/http/composite/v3/composite_pb.js'
 import { CompressorPerRouteSchema, CompressorSchema } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import { CorsPolicySchema, CorsSchema } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
 import { CsrfPolicySchema } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import { CustomResponseSchema } from '../gen/envoy/extensions/filters/http/custom_response/v3/custom_response_pb.js'
 import { DecompressorSchema } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
 import { ExtAuthzPerRouteSchema, ExtAuthzSchema } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import { ExternalProcessorSchema, ExtProcPerRouteSchema } from '../gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js'
@@ -61,6 +63,10 @@ import { LocalRateLimitSchema as HttpLocalRateLimitSchema } from '../gen/envoy/e
 import { RateLimitPerRouteSchema, RateLimitSchema } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import { RBACSchema as HttpRbacSchema, RBACPerRouteSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import {
+  StatefulSessionPerRouteSchema,
+  StatefulSessionSchema,
+} from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
 import { UpstreamCodecSchema } from '../gen/envoy/extensions/filters/http/upstream_codec/v3/upstream_codec_pb.js'
 import { HttpInspectorSchema } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js'
 import { OriginalDstSchema } from '../gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js'
@@ -76,9 +82,15 @@ import { RBACSchema as NetworkRbacSchema } from '../gen/envoy/extensions/filters
 import { SniClusterSchema } from '../gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { HealthCheckEventFileSinkSchema } from '../gen/envoy/extensions/health_check/event_sinks/file/v3/file_pb.js'
+import { LocalResponsePolicySchema } from '../gen/envoy/extensions/http/custom_response/local_response_policy/v3/local_response_policy_pb.js'
+import { RedirectPolicySchema } from '../gen/envoy/extensions/http/custom_response/redirect_policy/v3/redirect_policy_pb.js'
+import { HeaderMutationSchema as EarlyHeaderMutationSchema } from '../gen/envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation_pb.js'
 import { PreserveCaseFormatterConfigSchema } from '../gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.js'
 import { CustomHeaderConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header_pb.js'
 import { XffConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/xff/v3/xff_pb.js'
+import { CookieBasedSessionStateSchema } from '../gen/envoy/extensions/http/stateful_session/cookie/v3/cookie_pb.js'
+import { EnvelopeSessionStateSchema } from '../gen/envoy/extensions/http/stateful_session/envelope/v3/envelope_pb.js'
+import { HeaderBasedSessionStateSchema } from '../gen/envoy/extensions/http/stateful_session/header/v3/header_pb.js'
 import { AllowListedRoutesConfigSchema } from '../gen/envoy/extensions/internal_redirect/allow_listed_routes/v3/allow_listed_routes_config_pb.js'
 import { PreviousRoutesConfigSchema } from '../gen/envoy/extensions/internal_redirect/previous_routes/v3/previous_routes_config_pb.js'
 import { SafeCrossSchemeConfigSchema } from '../gen/envoy/extensions/internal_redirect/safe_cross_scheme/v3/safe_cross_scheme_config_pb.js'
@@ -97,6 +109,7 @@ import {
   DestinationPortInputSchema,
   DirectSourceIPInputSchema,
   DynamicMetadataInputSchema,
+  FilterStateInputSchema,
   ServerNameInputSchema,
   SourceIPInputSchema,
   SourcePortInputSchema,
@@ -108,6 +121,7 @@ import {
   SubjectInputSchema,
   UriSanInputSchema,
 } from '../gen/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.js'
+import { ConsistentHashingSchema } from '../gen/envoy/extensions/matching/input_matchers/consistent_hashing/v3/consistent_hashing_pb.js'
 import { IpSchema } from '../gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.js'
 import { MetadataSchema as MetadataMatcherSchema } from '../gen/envoy/extensions/matching/input_matchers/metadata/v3/metadata_pb.js'
 import { CaresDnsResolverConfigSchema } from '../gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js'
@@ -135,7 +149,16 @@ import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '../gen/env
 import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import { RuntimeSchema } from '../gen/envoy/service/runtime/v3/rtds_pb.js'
-import { HttpRequestHeaderMatchInputSchema } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
+import {
+  HttpRequestHeaderMatchInputSchema,
+  HttpRequestQueryParamMatchInputSchema,
+  HttpResponseHeaderMatchInputSchema,
+} from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
+import {
+  HttpResponseLocalReplyMatchInputSchema,
+  HttpResponseStatusCodeClassMatchInputSchema,
+  HttpResponseStatusCodeMatchInputSchema,
+} from '../gen/envoy/type/matcher/v3/status_code_input_pb.js'
 import { TypedStructSchema as UdpaTypedStructSchema } from '../gen/udpa/type/v1/typed_struct_pb.js'
 import { CelMatcherSchema } from '../gen/xds/type/matcher/v3/cel_pb.js'
 import { ServerNameMatcherSchema } from '../gen/xds/type/matcher/v3/domain_pb.js'
@@ -197,6 +220,7 @@ const SCHEMAS: readonly DescMessage[] = [
   CorsSchema,
   ApiKeyAuthPerRouteSchema,
   ApiKeyAuthSchema,
+  BandwidthLimitSchema,
   BasicAuthPerRouteSchema,
   BasicAuthSchema,
   CsrfPolicySchema,
@@ -221,6 +245,15 @@ const SCHEMAS: readonly DescMessage[] = [
   RBACPerRouteSchema,
   HttpRbacSchema,
   RouterSchema,
+  StatefulSessionPerRouteSchema,
+  StatefulSessionSchema,
+  CustomResponseSchema,
+  LocalResponsePolicySchema,
+  RedirectPolicySchema,
+  EarlyHeaderMutationSchema,
+  CookieBasedSessionStateSchema,
+  EnvelopeSessionStateSchema,
+  HeaderBasedSessionStateSchema,
   UpstreamCodecSchema,
   HttpInspectorSchema,
   OriginalDstSchema,
@@ -287,6 +320,13 @@ const SCHEMAS: readonly DescMessage[] = [
   CelMatcherSchema,
   HttpAttributesCelMatchInputSchema,
   HttpRequestHeaderMatchInputSchema,
+  HttpRequestQueryParamMatchInputSchema,
+  HttpResponseHeaderMatchInputSchema,
+  HttpResponseLocalReplyMatchInputSchema,
+  HttpResponseStatusCodeClassMatchInputSchema,
+  HttpResponseStatusCodeMatchInputSchema,
+  FilterStateInputSchema,
+  ConsistentHashingSchema,
   ServerNameMatcherSchema,
   IPMatcherSchema,
   StringValueSchema,

@@ -5,9 +5,9 @@ import type { DescEnum } from '@bufbuild/protobuf'
 import type { Any, Duration } from '@bufbuild/protobuf/wkt'
 import { RE2JS } from 're2js'
 import type { HeaderOption } from '../../model/header-option.js'
-import type { RegexRewrite, RuntimeFraction } from '../../model/matcher.js'
+import type { RegexRewrite, RuntimeFlag, RuntimeFraction } from '../../model/matcher.js'
 import type { JsonObject, JsonValue, Metadata } from '../../model/metadata.js'
-import type { HeaderValueOption, RuntimeFractionalPercent } from '../gen/envoy/config/core/v3/base_pb.js'
+import type { HeaderValueOption, RuntimeFeatureFlag, RuntimeFractionalPercent } from '../gen/envoy/config/core/v3/base_pb.js'
 import { HeaderValueOption_HeaderAppendAction } from '../gen/envoy/config/core/v3/base_pb.js'
 import type { RegexMatchAndSubstitute } from '../gen/envoy/type/matcher/v3/regex_pb.js'
 import type { FractionalPercent } from '../gen/envoy/type/v3/percent_pb.js'
@@ -61,6 +61,11 @@ const DENOMINATORS: Record<FractionalPercent_DenominatorType, number> = {
 export function decodeFraction(percent: FractionalPercent | undefined, runtimeKey = '', fallback = 100): RuntimeFraction {
   if (percent === undefined) return { numerator: fallback, denominator: 100, runtimeKey }
   return { numerator: percent.numerator, denominator: DENOMINATORS[percent.denominator] ?? 100, runtimeKey }
+}
+
+/** Envoy's default is on, where the place does not say otherwise. */
+export function decodeRuntimeFlag(flag: RuntimeFeatureFlag | undefined, fallback = true): RuntimeFlag {
+  return { defaultValue: flag?.defaultValue ?? fallback, runtimeKey: flag?.runtimeKey ?? '' }
 }
 
 export function decodeRuntimeFraction(value: RuntimeFractionalPercent): RuntimeFraction {
@@ -119,7 +124,8 @@ const APPEND_ACTIONS: Record<HeaderValueOption_HeaderAppendAction, HeaderOption[
   [HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS]: 'OVERWRITE_IF_EXISTS',
 }
 
-export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx): HeaderOption {
+/** `commands`: those that formatter extensions add. */
+export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx, commands?: ReadonlySet<string>): HeaderOption {
   const key = option.header?.key ?? ''
   const raw = option.header?.rawValue
   const value = modernFormat(raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('latin1') : (option.header?.value ?? ''))
@@ -129,7 +135,7 @@ export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx): HeaderO
   const name = key.toLowerCase()
   if (key !== '' && !isHeaderName(name)) ctx.at('header').at('key').error(`'${key}' is not a valid header name`)
   if (name.startsWith(':') || name === 'host') ctx.at('header').at('key').error(':-prefixed or host headers may not be modified')
-  checkFormat(value, ctx.at('header').at('value'))
+  checkFormat(value, ctx.at('header').at('value'), commands)
   let action = APPEND_ACTIONS[option.appendAction] ?? 'APPEND_IF_EXISTS_OR_ADD'
   if (option.append !== undefined) {
     if (option.appendAction !== HeaderValueOption_HeaderAppendAction.APPEND_IF_EXISTS_OR_ADD) {

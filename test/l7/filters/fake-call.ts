@@ -7,7 +7,8 @@ import { compileFilters, type FilterEnvironment } from '../../../src/l7/filters/
 import type { HttpFilter as CustomHttpFilter } from '../../../src/l7/filters/custom/custom-filter.js'
 import type { FilterConfigs, FilterConfigUser } from '../../../src/l7/filters/discovered-filter.js'
 import type { FilterFactory, StreamFilter } from '../../../src/l7/filters/http-filter.js'
-import type { ResponseControl } from '../../../src/l7/filters/response-control.js'
+import type { RequestControl } from '../../../src/l7/filters/request-control.js'
+import type { RedirectOutcome, ResponseControl } from '../../../src/l7/filters/response-control.js'
 import type { CompiledRoute } from '../../../src/l7/route/compiled-route.js'
 import type { ConnectionInfo } from '../../../src/l7/stream/connection-info.js'
 import { StreamInfo } from '../../../src/l7/stream/stream-info.js'
@@ -184,7 +185,7 @@ export interface FakeRoute {
   readonly rateLimits?: readonly RateLimit[]
 }
 
-export class FakeCall implements ResponseControl {
+export class FakeCall implements ResponseControl, RequestControl {
   readonly info: StreamInfo
   readonly request: RequestHead
   route: CompiledRoute | null
@@ -198,6 +199,14 @@ export class FakeCall implements ResponseControl {
   buffering: { maxBytes: number; allowPartial: boolean; done: (body: Buffer, complete: boolean) => void } | null = null
   responseBuffering: Parameters<ResponseControl['bufferResponse']>[1] | null = null
   paused = false
+  /** Of virtual host and table, the latter first. */
+  generalOverrides: readonly HttpFilterOverride[] = []
+  readonly bufferLimitBytes = 1024 * 1024
+  requestTrailers: HeaderList | null = null
+  emittedUpstream: { chunk: Buffer; end: boolean }[] = []
+  requestPaused = false
+  redirected: { head: RequestHead; state: object } | null = null
+  redirectOutcome: RedirectOutcome = 'redirected'
   /** Resolves when the filter has answered or let the request go on. */
   readonly decided: Promise<void>
   private settle!: () => void
@@ -224,6 +233,11 @@ export class FakeCall implements ResponseControl {
 
   overrideFor(filterName: string): HttpFilterOverride | undefined {
     return this.route?.overrideFor(filterName)
+  }
+
+  overridesFor(filterName: string): readonly HttpFilterOverride[] {
+    const override = this.overrideFor(filterName)
+    return [...this.generalOverrides, ...(override === undefined ? [] : [override])]
   }
 
   clearRouteCache(): void {
@@ -263,12 +277,37 @@ export class FakeCall implements ResponseControl {
     this.emittedTrailers = trailers
   }
 
+  emitRequestData(_filter: StreamFilter, chunk: Buffer, end: boolean): void {
+    this.emittedUpstream.push({ chunk: Buffer.from(chunk), end })
+  }
+
+  emitRequestTrailers(_filter: StreamFilter, trailers: HeaderList): void {
+    this.requestTrailers = trailers
+  }
+
+  pauseRequestBody(): void {
+    this.requestPaused = true
+  }
+
+  unpauseRequestBody(): void {
+    this.requestPaused = false
+  }
+
   bufferResponse(_maxBytes: number, done: Parameters<ResponseControl['bufferResponse']>[1]): void {
     this.responseBuffering = done
   }
 
   resumeResponseWith(): void {
     this.resumeResponse()
+  }
+
+  replaceResponse(status: number, body: string, details: string, headers: HeaderList): void {
+    this.sendReply(status, body, details, 0, headers)
+  }
+
+  redirect(head: RequestHead, state: object): RedirectOutcome {
+    this.redirected = { head, state }
+    return this.redirectOutcome
   }
 
   pauseResponse(): void {

@@ -38,6 +38,7 @@ export class FakeChainHost implements FilterChainHost {
   requestTrailersPassed = () => void this.seen.push('up trailers')
   requestTooLarge = () => void this.seen.push('too large')
   responseTooLarge = () => void this.seen.push('response too large')
+  redirectTo = () => 'no-route' as const
   pauseRequest = () => void this.seen.push('pause')
   resumeRequest = () => {}
   pauseUpstream = () => void this.seen.push('pause upstream')

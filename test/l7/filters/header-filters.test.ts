@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { ProtobufWriter } from '../../../src/l7/grpc/protobuf-writer.js'
 import { compileAccessLogFilter } from '../../../src/l7/log/access-log.js'
 import { ResponseFlag } from '../../../src/l7/stream/response-flags.js'
@@ -9,13 +10,17 @@ const option = (name: string, value: string, action = 'OVERWRITE_IF_EXISTS_OR_AD
   option: { name, value, action, keepEmptyValue: false },
 })
 
+const NO_MORE = { requestTrailers: [], responseTrailers: [], query: [] }
+
 describe('header_mutation filter', () => {
   const filter = {
     kind: 'headerMutation',
     config: {
       request: [{ kind: 'remove', name: 'x-old' }, option('x-new', '%REQ(:path)%'), option('x-new', '2', 'APPEND_IF_EXISTS_OR_ADD')],
       response: [option('x-server', 'a'), option('x-if', '1', 'OVERWRITE_IF_EXISTS')],
+      ...NO_MORE,
     },
+    mostSpecificWins: false,
   }
 
   it('removes and adds in order, on request and response', () => {
@@ -29,10 +34,54 @@ describe('header_mutation filter', () => {
   })
 
   it('lets the route have the last word', () => {
-    const override = { disabled: false, kind: 'headerMutation', config: { request: [option('x-new', 'route')], response: [] } }
+    const override = { disabled: false, kind: 'headerMutation', config: { request: [option('x-new', 'route')], response: [], ...NO_MORE } }
     const call = new FakeCall(requestHead(), undefined, { overrides: { f: override as never } })
     runHead(new FakeEnvironment().factory(filter), call)
     expect(call.request.headers.getAll('x-new')).toEqual(['route'])
+  })
+
+  it('applies every level of the routes, the most specific first, or last where it shall win', () => {
+    const level = (name: string) =>
+      ({ disabled: false, kind: 'headerMutation', config: { request: [option('x-by', name)], response: [], ...NO_MORE } }) as never
+    for (const wins of [false, true]) {
+      const call = new FakeCall(requestHead(), undefined, { overrides: { f: level('route') } })
+      call.generalOverrides = [level('table'), level('host')]
+      runHead(new FakeEnvironment().factory({ ...filter, mostSpecificWins: wins }), call)
+      expect(call.request.headers.getAll('x-by')).toEqual([wins ? 'route' : 'table'])
+    }
+  })
+
+  it('removes headers by a match of their names, and changes trailers', () => {
+    const config = {
+      request: [{ kind: 'removeOnMatch', matcher: { kind: 'prefix', value: 'x-r', ignoreCase: false } }],
+      response: [],
+      requestTrailers: [option('x-t', 'up')],
+      responseTrailers: [{ kind: 'remove', name: 'x-gone' }],
+      query: [],
+    }
+    const call = new FakeCall(requestHead({}, { 'X-R1': '1', 'x-s': '2', 'x-r2': '3' }))
+    const { filter: made } = runHead(new FakeEnvironment().factory({ kind: 'headerMutation', config, mostSpecificWins: false }), call)
+    expect(call.request.headers.lower).toEqual(['x-s'])
+    expect(made!.requestTrailers!(call, HeaderList.of(['a', '1']))?.get('x-t')).toBe('up')
+    expect(made!.responseTrailers!(call, HeaderList.of(['x-gone', '1'], ['b', '2']))?.lower).toEqual(['b'])
+  })
+
+  it('changes the query: names in order, what is said as it stands, what is new percent-encoded', () => {
+    const query = [
+      { kind: 'append', name: 'b', value: '%REQ(x-a)%', action: 'APPEND_IF_EXISTS_OR_ADD' },
+      { kind: 'append', name: 'z', value: '1', action: 'ADD_IF_ABSENT' },
+      { kind: 'append', name: 'c', value: '2', action: 'OVERWRITE_IF_EXISTS' },
+      { kind: 'append', name: 'd', value: '3', action: 'OVERWRITE_IF_EXISTS_OR_ADD' },
+      { kind: 'remove', name: 'gone' },
+    ]
+    const path = (before: string, value: string) => {
+      const call = new FakeCall(requestHead({ path: before }, { 'x-a': value }))
+      const config = { request: [], response: [], requestTrailers: [], responseTrailers: [], query }
+      runHead(new FakeEnvironment().factory({ kind: 'headerMutation', config, mostSpecificWins: false }), call)
+      return call.request.path
+    }
+    expect(path('/p', 'v w')).toBe('/p?b=v%20w&d=3&z=1')
+    expect(path('/p?z&gone=1&%62=%20&c=1&c=4&gone', "&'*~")).toBe('/p?%62=%20&b=%26%27*%7E&c=2&d=3&z=')
   })
 })
 

@@ -162,7 +162,38 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     stripFailureResponse: false,
     statPrefix: '',
   },
-  headerMutation: { request: [], response: [] },
+  headerMutation: { request: [], response: [], requestTrailers: [], responseTrailers: [], query: [] },
+  statefulSession: {
+    state: { kind: 'cookie', name: 'sid', path: '', ttlSeconds: null, attributes: [] },
+    strict: false,
+    statPrefix: 'p',
+    missingStatus: 503,
+  },
+  bandwidthLimit: {
+    statPrefix: 'p',
+    request: true,
+    response: true,
+    kilobytesPerSecond: 1000,
+    fillIntervalMs: 50,
+    enabled: { defaultValue: true, runtimeKey: '' },
+    trailers: null,
+  },
+  customResponse: {
+    tree: {
+      kind: 'exact',
+      input: { kind: 'responseStatus' },
+      map: new Map([
+        [
+          '599',
+          {
+            kind: 'action',
+            action: { kind: 'local', body: 'x', format: null, status: null, responseHeadersToAdd: [], details: null },
+          },
+        ],
+      ]),
+      onNoMatch: null,
+    },
+  },
   healthCheck: {
     passThrough: false,
     headers: [

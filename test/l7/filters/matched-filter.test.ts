@@ -4,7 +4,10 @@ import { FakeEnvironment, NEVER, requestHead } from './fake-call.js'
 import { FakeChainHost } from './fake-chain-host.js'
 
 const option = { name: 'x-seen', value: 'yes', action: 'APPEND_IF_EXISTS_OR_ADD', keepEmptyValue: false }
-const mutation = { kind: 'headerMutation', config: { request: [], response: [{ kind: 'append', option }] } }
+const mutation = {
+  kind: 'headerMutation',
+  config: { request: [], response: [{ kind: 'append', option }], requestTrailers: [], responseTrailers: [], query: [] },
+}
 const always = (action: object) => ({ kind: 'list', matchers: [], onNoMatch: { kind: 'action', action } })
 const REFUSES = {
   name: 'refuses',

@@ -5,15 +5,8 @@ import type { CompiledRoute } from '../../../src/l7/route/compiled-route.js'
 import { compileRouteTable } from '../../../src/l7/route/route-table.js'
 import type { HeaderMutations, HeaderOption } from '../../../src/model/header-option.js'
 import type { HttpFilterOverride } from '../../../src/model/http-filter.js'
-import type {
-  ForwardAction,
-  HashPolicy,
-  RedirectAction,
-  Route,
-  RouteTable,
-  VirtualHost,
-  WeightedCluster,
-} from '../../../src/model/route.js'
+import type { RedirectAction } from '../../../src/model/redirect-action.js'
+import type { ForwardAction, HashPolicy, Route, RouteTable, VirtualHost, WeightedCluster } from '../../../src/model/route.js'
 import { xxHash64 } from '../../../src/upstream/hash/xx-hash.js'
 import { forwardAction, head, info, NO_MUTATIONS, route, routerHandles, routeTable, virtualHost } from '../request-fixtures.js'
 

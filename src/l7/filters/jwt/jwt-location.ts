@@ -4,7 +4,8 @@
 import type { JwtProvider } from '../../../model/http-filter.js'
 import type { RequestHead } from '../../codec/codec.js'
 import { cookieValue } from '../../match/cookie.js'
-import { decodedParameter, rewriteQuery } from '../query-rewrite.js'
+import { decodedParameter } from '../../match/query-parameter.js'
+import { rewriteQuery } from '../query-rewrite.js'
 
 export interface FoundToken {
   readonly token: string

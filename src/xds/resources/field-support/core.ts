@@ -5,13 +5,11 @@
 import type { SupportTable } from './message-support.js'
 
 export const CORE_SUPPORT: SupportTable = {
-  'envoy.config.common.mutation_rules.v3.HeaderMutation': {
-    supported: 'remove append',
-    refused: { remove_on_match: 'headers are removed by their names alone; use remove' },
-  },
+  'envoy.config.common.mutation_rules.v3.HeaderMutation': { supported: 'remove append remove_on_match' },
   'envoy.config.common.mutation_rules.v3.HeaderMutationRules': {
     supported: 'allow_all_routing allow_envoy disallow_system disallow_all allow_expression disallow_expression disallow_is_error',
   },
+  'envoy.config.common.mutation_rules.v3.RemoveOnMatch': { supported: 'key_matcher' },
   'envoy.config.core.v3.Address': {
     supported: 'socket_address pipe',
     refused: { envoy_internal_address: 'internal listeners are not supported' },
@@ -147,6 +145,12 @@ export const CORE_SUPPORT: SupportTable = {
     supported: 'interval timeout',
     accepted: { interval_jitter: '', connection_idle_interval: '' },
   },
+  'envoy.config.core.v3.KeyValueAppend': {
+    supported: 'record action',
+    refused: { entry: 'the older form; use record' },
+  },
+  'envoy.config.core.v3.KeyValueMutation': { supported: 'append remove' },
+  'envoy.config.core.v3.KeyValuePair': { supported: 'key value' },
   'envoy.config.core.v3.Locality': { supported: 'region zone sub_zone' },
   'envoy.config.core.v3.Metadata': { supported: 'filter_metadata', accepted: { typed_filter_metadata: '' } },
   'envoy.config.core.v3.Node': {

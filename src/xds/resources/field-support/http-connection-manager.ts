@@ -6,7 +6,7 @@ import type { SupportTable } from './message-support.js'
 export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     supported:
-      'codec_type stat_prefix rds route_config scoped_routes http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops original_ip_detection_extensions internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port append_local_overload tracing request_id_extension',
+      'codec_type stat_prefix rds route_config scoped_routes http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops original_ip_detection_extensions early_header_mutation_extensions internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port append_local_overload tracing request_id_extension',
     accepted: {
       stream_error_on_invalid_http_message: 'HTTP/1 connections end, HTTP/2 streams end',
       http1_safe_max_connection_duration: 'connections always end between requests',
@@ -25,7 +25,6 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
     refused: {
       forward_proto_config: 'x-forwarded-proto by the destination port is not supported',
       forward_client_cert_matcher: 'the matcher API is not supported; use forward_client_cert_details',
-      early_header_mutation_extensions: 'early header mutation is not supported',
       path_normalization_options: 'not implemented (nor in Envoy)',
     },
   },

@@ -46,6 +46,9 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.api_key_auth.v3.Credential': { supported: 'key client' },
   'envoy.extensions.filters.http.api_key_auth.v3.Forwarding': { supported: 'header hide_credentials' },
   'envoy.extensions.filters.http.api_key_auth.v3.KeySource': { supported: 'header query cookie' },
+  'envoy.extensions.filters.http.bandwidth_limit.v3.BandwidthLimit': {
+    supported: 'stat_prefix enable_mode limit_kbps fill_interval runtime_enabled enable_response_trailers response_trailer_prefix',
+  },
   'envoy.extensions.filters.http.basic_auth.v3.BasicAuth': {
     supported: 'users forward_username_header authentication_header allow_missing emit_dynamic_metadata realm',
   },
@@ -82,6 +85,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
       'allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled shadow_enabled allow_private_network_access forward_not_matching_preflights',
   },
   'envoy.extensions.filters.http.csrf.v3.CsrfPolicy': { supported: 'filter_enabled shadow_enabled additional_origins' },
+  'envoy.extensions.filters.http.custom_response.v3.CustomResponse': { supported: 'custom_response_matcher' },
   'envoy.extensions.filters.http.decompressor.v3.Decompressor': {
     supported: 'decompressor_library request_direction_config response_direction_config',
   },
@@ -189,14 +193,12 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': { supported: '' },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': {
-    supported: 'mutations',
-    accepted: { most_specific_header_mutations_wins: '' },
+    supported: 'mutations most_specific_header_mutations_wins',
   },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': { supported: 'mutations' },
   'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
-    supported: 'request_mutations response_mutations',
-    accepted: { response_trailers_mutations: '', request_trailers_mutations: '', formatters: '' },
-    refused: { query_parameter_mutations: 'query parameters cannot be changed; use regex_rewrite of the route' },
+    supported:
+      'request_mutations response_mutations response_trailers_mutations request_trailers_mutations formatters query_parameter_mutations',
   },
   'envoy.extensions.filters.http.header_to_metadata.v3.Config': {
     supported: 'request_rules response_rules',
@@ -277,5 +279,23 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
       upstream_log_options: '',
     },
   },
+  'envoy.extensions.filters.http.stateful_session.v3.StatefulSession': {
+    supported: 'session_state strict stat_prefix status_on_strict_destination_not_found',
+  },
+  'envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute': { supported: 'disabled stateful_session' },
   'envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec': { supported: '' },
+  'envoy.extensions.http.custom_response.local_response_policy.v3.LocalResponsePolicy': {
+    supported: 'body body_format status_code response_headers_to_add preserve_response_code_details response_code_details',
+  },
+  'envoy.extensions.http.custom_response.redirect_policy.v3.RedirectPolicy': {
+    supported: 'uri redirect_action status_code response_headers_to_add request_headers_to_add',
+    refused: { modify_request_headers_action: 'actions on request headers are extensions, and there is none; use request_headers_to_add' },
+  },
+  'envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation': { supported: 'mutations' },
+  'envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState': { supported: 'cookie' },
+  'envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState': { supported: 'header' },
+  'envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState.Header': { supported: 'name' },
+  'envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState': { supported: 'name' },
+  'envoy.type.http.v3.Cookie': { supported: 'name ttl path attributes' },
+  'envoy.type.http.v3.CookieAttribute': { supported: 'name value' },
 }

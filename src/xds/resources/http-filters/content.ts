@@ -1,10 +1,7 @@
-// HTTP filters that look at or change headers and bodies: router, grpc_stats, grpc_http1_bridge, header_to_metadata,
-// header_mutation -> model. Called by http-filter.ts and http-filter-override.ts.
+// HTTP filters that look at headers and bodies: router, grpc_stats, header_to_metadata -> model. Called by http-filter.ts.
 
-import type { HeaderMutationConfig, HeaderToMetadataRule, RouterConfig } from '../../../model/http-filter.js'
-import type { HeaderMutation as HeaderMutationMessage } from '../../gen/envoy/config/common/mutation_rules/v3/mutation_rules_pb.js'
+import type { HeaderToMetadataRule, RouterConfig } from '../../../model/http-filter.js'
 import type { FilterConfig as GrpcStats } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
-import type { Mutations } from '../../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import {
   type Config_KeyValuePair,
   type Config_Rule,
@@ -15,7 +12,7 @@ import {
 import type { Router } from '../../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import { describeType } from '../any.js'
 import type { Ctx } from '../field-path.js'
-import { decodeHeaderOption, decodeRegexRewrite, enumName, isHeaderName } from '../values.js'
+import { decodeRegexRewrite, enumName } from '../values.js'
 
 export function decodeRouter(router: Router, ctx: Ctx): RouterConfig {
   router.upstreamHttpFilters.forEach((filter, i) => {
@@ -94,32 +91,5 @@ function decodeKeyValue(pair: Config_KeyValuePair) {
     key: pair.key,
     value: pair.value,
     type: enumName(Config_ValueTypeSchema, pair.type) as 'STRING' | 'NUMBER' | 'PROTOBUF_VALUE',
-  }
-}
-
-export function decodeMutations(mutations: Mutations | undefined, ctx: Ctx): HeaderMutationConfig {
-  return {
-    request: (mutations?.requestMutations ?? [])
-      .map((mutation, i) => decodeMutation(mutation, ctx.at('request_mutations', i)))
-      .filter(mutation => mutation !== null),
-    response: (mutations?.responseMutations ?? [])
-      .map((mutation, i) => decodeMutation(mutation, ctx.at('response_mutations', i)))
-      .filter(mutation => mutation !== null),
-  }
-}
-
-function decodeMutation(mutation: HeaderMutationMessage, ctx: Ctx): HeaderMutationConfig['request'][number] | null {
-  const action = mutation.action
-  switch (action.case) {
-    case 'remove': {
-      const name = action.value.toLowerCase()
-      if (name.startsWith(':') || name === 'host') ctx.at('remove').error(':-prefixed or host headers may not be removed')
-      else if (!isHeaderName(name)) ctx.at('remove').error(`'${action.value}' is not a valid header name`)
-      return { kind: 'remove', name }
-    }
-    case 'append':
-      return { kind: 'append', option: decodeHeaderOption(action.value, ctx.at('append')) }
-    default:
-      return null // the missing oneof has been reported
   }
 }

@@ -1,6 +1,7 @@
-// HTTP filters that limit or disturb traffic: fault, local_ratelimit, ratelimit, buffer, health_check -> model. Called by
+// HTTP filters that limit or disturb traffic: fault, local_ratelimit, ratelimit, bandwidth_limit, buffer, health_check -> model. Called by
 // http-filter.ts and http-filter-override.ts.
 
+import type { BandwidthLimitConfig } from '../../../model/bandwidth-limit.js'
 import type {
   FaultConfig,
   HealthCheckFilterConfig,
@@ -14,6 +15,10 @@ import {
   VhRateLimitsOptions,
   XRateLimitHeadersRFCVersion,
 } from '../../gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js'
+import {
+  type BandwidthLimit,
+  BandwidthLimit_EnableMode,
+} from '../../gen/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit_pb.js'
 import type { HTTPFault } from '../../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { HealthCheck } from '../../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
 import type { LocalRateLimit } from '../../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
@@ -28,7 +33,15 @@ import { checkApiVersion, decodeClusterService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeHeaderMatchers } from '../matchers.js'
 import { decodeRateLimits } from '../rate-limit-action.js'
-import { decodeFraction, decodeHeaderOptions, decodeRuntimeFraction, durationMs, durationMsOr, plainObject } from '../values.js'
+import {
+  decodeFraction,
+  decodeHeaderOptions,
+  decodeRuntimeFlag,
+  decodeRuntimeFraction,
+  durationMs,
+  durationMsOr,
+  plainObject,
+} from '../values.js'
 
 /** Envoy's percentages in fault default to 0 when the message is there but its percentage is not. */
 export function decodeFault(fault: HTTPFault, ctx: Ctx): FaultConfig {
@@ -210,5 +223,33 @@ export function decodeHealthCheckFilter(config: HealthCheck, ctx: Ctx): HealthCh
     clusterMinHealthyPercentages: new Map(
       Object.entries(config.clusterMinHealthyPercentages).map(([cluster, percent]) => [cluster, percent.value]),
     ),
+  }
+}
+
+const DEFAULT_FILL_INTERVAL_MS = 50
+
+/** `perRoute`: it stands in the filter's place, so it needs a limit. */
+export function decodeBandwidthLimit(limit: BandwidthLimit, ctx: Ctx, perRoute: boolean): BandwidthLimitConfig {
+  const { REQUEST, RESPONSE, REQUEST_AND_RESPONSE } = BandwidthLimit_EnableMode
+  const request = limit.enableMode === REQUEST || limit.enableMode === REQUEST_AND_RESPONSE
+  const response = limit.enableMode === RESPONSE || limit.enableMode === REQUEST_AND_RESPONSE
+  if (limit.limitKbps === undefined && (perRoute || request || response)) ctx.at('limit_kbps').error('value is required')
+  const prefix = limit.responseTrailerPrefix === '' ? '' : `${limit.responseTrailerPrefix.toLowerCase()}-`
+  const trailer = (name: string): string => `${prefix}bandwidth-${name}-ms`
+  return {
+    statPrefix: limit.statPrefix,
+    request,
+    response,
+    kilobytesPerSecond: Number(limit.limitKbps ?? 1n),
+    fillIntervalMs: durationMsOr(limit.fillInterval, DEFAULT_FILL_INTERVAL_MS),
+    enabled: decodeRuntimeFlag(limit.runtimeEnabled),
+    trailers: limit.enableResponseTrailers
+      ? {
+          requestDelay: trailer('request-delay'),
+          requestFilterDelay: trailer('request-filter-delay'),
+          responseDelay: trailer('response-delay'),
+          responseFilterDelay: trailer('response-filter-delay'),
+        }
+      : null,
   }
 }

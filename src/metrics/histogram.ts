@@ -135,12 +135,23 @@ export class Histogram implements StatState {
     return bins
   }
 
-  /** Adds to each of `counts` the values since the start of the bins that `bucketOfBin` (of `bucketsOfBins`) puts there. Makes nothing. */
-  countInto(bucketOfBin: Uint8Array, counts: Float64Array): void {
+  /** Adds to each of `counts` the values since the start that lie in its bucket (`bucketEnds`). Makes nothing. */
+  // HOT: a load report asks every cluster's; a sum over a run of bins costs a fifth of a look into each.
+  countInto(ends: Uint16Array, counts: Float64Array): void {
     const { totals, running } = this
     // Two loops, since arrays of two kinds in one would cost twice as much.
-    for (let i = 0; i < totals.length; i++) if (totals[i]! > 0) counts[bucketOfBin[i]!]! += totals[i]!
-    for (let i = 0; i < running.length; i++) if (running[i]! > 0) counts[bucketOfBin[i]!]! += running[i]!
+    for (let bucket = 0, bin = 0; bin < totals.length; bucket++) {
+      const end = Math.min(ends[bucket]!, totals.length)
+      let sum = 0
+      for (; bin < end; bin++) sum += totals[bin]!
+      counts[bucket]! += sum
+    }
+    for (let bucket = 0, bin = 0; bin < running.length; bucket++) {
+      const end = Math.min(ends[bucket]!, running.length)
+      let sum = 0
+      for (; bin < end; bin++) sum += running[bin]!
+      counts[bucket]! += sum
+    }
   }
 
   private grow(bin: number): void {
@@ -201,12 +212,15 @@ export function cumulativeBuckets(bins: readonly Bin[], bounds: readonly number[
   return counts
 }
 
-/** For each bin the first of `bounds` that cumulativeBuckets counts it below; one more than they are: above all of them. */
-export function bucketsOfBins(bounds: readonly number[]): Uint8Array {
-  return Uint8Array.from({ length: MAX_BINS }, (_, bin) => {
-    const bucket = bounds.findIndex(bound => lowerOf(bin) <= bound)
-    return bucket === -1 ? bounds.length : bucket
+/** For each of `bounds`, and for what is above all of them, the bin that ends the bucket: the values that cumulativeBuckets counts there first. */
+export function bucketEnds(bounds: readonly number[]): Uint16Array {
+  const ends = new Uint16Array(bounds.length + 1).fill(MAX_BINS)
+  let bin = 0
+  bounds.forEach((bound, bucket) => {
+    while (bin < MAX_BINS && lowerOf(bin) <= bound) bin++
+    ends[bucket] = bin
   })
+  return ends
 }
 
 /** Like cumulativeBuckets, but each bucket without those below it. */

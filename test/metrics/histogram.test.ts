@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   approximateSum,
-  bucketsOfBins,
+  bucketEnds,
   cumulativeBuckets,
   DEFAULT_BUCKETS,
   disjointBuckets,
@@ -110,14 +110,14 @@ describe('intervals', () => {
 
 test('counts by bucket without bins in between are the same, flushed and running', () => {
   const bounds = [1, 5, 99, 1_000, 30_000]
-  const buckets = bucketsOfBins(bounds)
+  const ends = bucketEnds(bounds)
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.nat(2000), fc.nat(), fc.maxSafeNat())), fc.array(fc.nat(2000)), (flushed, running) => {
       const histogram = histogramOf(...flushed)
       histogram.flush()
       for (const value of running) histogram.record(value)
       const counts = new Float64Array(bounds.length + 1)
-      histogram.countInto(buckets, counts)
+      histogram.countInto(ends, counts)
       const bins = histogram.bins(false)
       const above = histogram.sampleCount - cumulativeBuckets(bins, bounds).at(-1)!
       expect([...counts]).toEqual([...disjointBuckets(bins, bounds), above])

@@ -3,7 +3,7 @@
 // and nothing of a cluster that had nothing to do. Invariant: a request path pays nothing for it, and what is remembered is bounded by the
 // clusters and hosts that there are.
 
-import { bucketsOfBins } from '../../metrics/histogram.js'
+import { bucketEnds } from '../../metrics/histogram.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { LocalityHosts } from '../../upstream/host/host-set.js'
@@ -41,7 +41,7 @@ interface HostSums extends RequestLoad {
 }
 
 const LATENCY_NAMES = [...LATENCY_BOUNDS_MS, Number.POSITIVE_INFINITY].map((_, n) => `${OWN_METRICS.latencyPrefix}${n}`)
-const LATENCY_BUCKETS = bucketsOfBins(LATENCY_BOUNDS_MS)
+const LATENCY_ENDS = bucketEnds(LATENCY_BOUNDS_MS)
 
 export class ClusterLoads {
   private readonly clusters: ReportedClusters
@@ -165,7 +165,7 @@ export class ClusterLoads {
     if (times === null || times.sampleCount === counted.finished) return
     const { latencies } = this
     latencies.fill(0)
-    times.countInto(LATENCY_BUCKETS, latencies)
+    times.countInto(LATENCY_ENDS, latencies)
     counted.latencies ??= new Float64Array(latencies.length)
     for (let n = 0; n < latencies.length; n++) {
       const since = latencies[n]! - counted.latencies[n]!

@@ -1,4 +1,6 @@
-// Rollouts that go well, and that go badly in every way at every step, in a mesh made of numbers and a clock moved by hand.
+// Rollouts that go well, and that go badly in every way at every step, in a mesh made of numbers and a clock moved by hand. What others were
+// reported for is here by name: no way back while a gate waits, a way back after the promotion, a freeze in place of it (fluxcd/flagger#1801, #616,
+// #1186; argoproj/argo-rollouts#3311).
 import { describe, expect, it } from 'vitest'
 import { proxyAcceptance } from '../../../src/control/rollouts/proxy-acceptance.js'
 import { MAX_AUDIT_RECORDS, RolloutWriter } from '../../../src/control/rollouts/rollout-writer.js'
@@ -162,6 +164,15 @@ describe.each(WAYS)('a canary that turns bad by $name', ({ reason, turn }) => {
     expect(await lab.runUntil(isBack)).toBeLessThanOrEqual(TWO_INTERVALS_MS)
     expect(lab.status.Reason).toMatch(reason)
   })
+})
+
+it.each(WAYS)('a version that has been promoted for good stays, though it turns bad by $name', async ({ turn }) => {
+  const lab = await Lab.open()
+  await lab.act('start')
+  await lab.runUntil(({ Phase }) => Phase === 'Succeeded')
+  turn(lab)
+  await lab.run(600_000)
+  expect([lab.phase, lab.split, lab.ends]).toEqual(['Succeeded', { v1: 0, v2: 100 }, ['Succeeded']])
 })
 
 describe('a canary of which little is known', () => {

@@ -2,8 +2,8 @@
 // plane is also told where the admin listens, so that commands find it (`outrigger why`).
 
 import { create, type JsonObject } from '@bufbuild/protobuf'
-import { formatAddress } from '../model/address.js'
-import type { Bootstrap, NodeInfo } from '../model/bootstrap.js'
+import { type Address, formatAddress } from '../model/address.js'
+import type { NodeInfo } from '../model/bootstrap.js'
 import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 
 export interface UserAgent {
@@ -16,10 +16,9 @@ export interface UserAgent {
 const ADMIN_KEY = 'outrigger_admin'
 
 /** As control planes are told of it: `/config_dump` and access logs have the node without this. */
-export function subscribingNode({ node, admin }: Bootstrap, userAgent: UserAgent): Node {
-  const address = admin?.address
-  if (address?.kind !== 'socket' || address.port === 0) return nodeMessage(node, userAgent)
-  return nodeMessage({ ...node, metadata: { ...node.metadata, [ADMIN_KEY]: formatAddress(address) } }, userAgent)
+export function subscribingNode(node: NodeInfo, admin: Address | null, userAgent: UserAgent): Node {
+  if (admin?.kind !== 'socket' || admin.port === 0) return nodeMessage(node, userAgent)
+  return nodeMessage({ ...node, metadata: { ...node.metadata, [ADMIN_KEY]: formatAddress(admin) } }, userAgent)
 }
 
 export function nodeMessage(node: NodeInfo, userAgent: UserAgent): Node {

@@ -250,7 +250,8 @@ export class Sidecar {
       await sidecar.close()
       return { ok: false, errors }
     }
-    bridge.start()
+    // Port 0 is another one once it listens.
+    bridge.start(waitsForAdmin || admin === null ? adminAddress : admin.address)
     for (const reporter of reporters) void reporter.start()
     return { ok: true, value: sidecar, warnings: made.warnings }
   }

@@ -6,6 +6,7 @@ import { systemClock } from '../io/clock.js'
 import { inSlices, type Steps } from '../io/slices.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import { adsStats } from '../metrics/subscription-stats.js'
+import type { Address } from '../model/address.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
 import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
@@ -83,7 +84,7 @@ export interface XdsFollowers {
 export class XdsBridge {
   private readonly options: XdsBridgeOptions
   private readonly server: Server
-  private readonly node: Node
+  private node: Node
   private ads: AdsClient | null = null
   /** The streams among `open`. */
   private readonly clients: AdsClient[] = []
@@ -106,7 +107,7 @@ export class XdsBridge {
     this.options = options
     this.server = options.server
     this.stats = adsStats(options.store)
-    this.node = subscribingNode(options.bootstrap, options.userAgent)
+    this.node = subscribingNode(options.bootstrap.node, null, options.userAgent)
     const { onWanted, followers } = options
     const isFed = onWanted !== undefined
     this.named = new NamedSubscriptions({
@@ -141,8 +142,10 @@ export class XdsBridge {
     this.kinds = new Map(kinds.map(kind => [kind.typeUrl, kind]))
   }
 
-  start(): void {
-    const { bootstrap } = this.options
+  /** `admin`: where it listens, or will. */
+  start(admin: Address | null): void {
+    const { bootstrap, userAgent } = this.options
+    this.node = subscribingNode(bootstrap.node, admin, userAgent)
     if (bootstrap.ads !== null) {
       this.ads = this.openClient(bootstrap.ads, undefined, { kind: 'ads' })
       if (this.ads === null) this.options.log('error', 'dynamic_resources.ads_config: no cluster or target to reach the management server')

@@ -1,4 +1,4 @@
-// What `outrigger check` makes of the versions that run: a control plane and sidecars that answer as the test says. What it finds in a real mesh
+// What `outrigger check` makes of versions and of checks that fail: a control plane and sidecars that answer as the test says. What it finds in a real mesh
 // is test/integration/why-mesh.test.ts.
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -24,7 +24,12 @@ const ENVOY = (version: string): readonly [string, string] => [
   'envoy',
 ]
 
-async function versions(own: string, sidecars: readonly (readonly [string, string])[]): Promise<string[]> {
+async function found(
+  check: string,
+  own: string,
+  sidecars: readonly (readonly [string, string])[],
+  critical: readonly object[] = [],
+): Promise<string[]> {
   const admins = await Promise.all(
     sidecars.map(([version, user_agent_name]) => serving({ '/server_info': { version, node: { user_agent_name } } })),
   )
@@ -39,12 +44,12 @@ async function versions(own: string, sidecars: readonly (readonly [string, strin
       AcknowledgedIndex: 1,
       Streams: [{ Admin, Protocol: 'delta', Types: [] }],
     })),
-    '/v1/health/state/critical': [],
+    '/v1/health/state/critical': critical,
     '/v1/config/service-defaults': [],
     '/v1/connect/intentions': [],
   })
   const { out } = await runCommand(['check'], { CONSUL_HTTP_ADDR: plane })
-  return out.split('\n').filter(line => / versions/.test(line))
+  return out.split('\n').filter(line => line.slice(2).startsWith(check))
 }
 
 it.each([
@@ -64,5 +69,20 @@ it.each([
   ],
   ['Envoys differ', '0.1.0', [ENVOY('1.38.1'), ENVOY('1.39.0')], ['✗ versions: sidecars run Envoy 1.38.1 and 1.39.0']],
 ] as const)('versions: %s', async (_name, own, sidecars, lines) => {
-  expect(await versions(own, sidecars)).toEqual(lines)
+  expect(await found('versions', own, sidecars)).toEqual(lines)
+})
+
+it('an application that fails its check is an application, and no port of the sidecar that follows it', async () => {
+  const critical = [
+    { Name: 'alive', Type: 'tcp', ServiceID: 'api', Output: 'dial tcp 127.0.0.1:1: connection refused\nmore' },
+    { Name: 'alias', Type: 'alias', ServiceID: 'p0', Output: '' },
+    { Name: 'serf', Type: '', ServiceID: '', Output: 'a node' },
+  ]
+  const own = '0.1.0'
+  expect(await found('applications', own, [OURS('000100')], critical)).toEqual([
+    '✗ applications: api fails its check "alive": dial tcp 127.0.0.1:1: connection refused',
+  ])
+  expect(await found('ports', own, [OURS('000100')], critical)).toEqual(['✓ ports'])
+  const listener = { Name: 'listener', Type: 'tcp', ServiceID: 'p0', Output: 'no answer' }
+  expect(await found('ports', own, [OURS('000100')], [listener])).toEqual(['✗ ports: p0 does not answer where it is registered: no answer'])
 })

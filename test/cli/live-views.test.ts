@@ -215,6 +215,11 @@ describe('plans', () => {
     const doubtful = cli.file('doubtful.yaml', intentions)
     expect(await cli.call('analyze', doubtful)).toMatchObject({ code: 0, out: expect.stringContaining('did you mean "web"?') })
     expect(await cli.call('analyze', '--strict', doubtful)).toMatchObject({ code: 2 })
+    // What is doubtful is said of its own entry, also behind one that cannot be read.
+    const both = cli.file('both.yaml', `Kind: service-defaults\nName: x\nProtocol: pigeon\n---\n${intentions}`)
+    expect((await cli.call('analyze', both)).out).toMatch(
+      /service-defaults\/x: Protocol: [\s\S]*! .*service-intentions\/api: .*did you mean "web"/,
+    )
     const good = cli.file('good.yaml', resolver)
     expect(await cli.call('analyze', good)).toMatchObject({ code: 0, out: '✓ 1 entry: nothing is wrong\n' })
   })

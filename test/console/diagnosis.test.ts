@@ -17,7 +17,7 @@ const EXPLAINED: Explanation = {
   unreached: [],
 }
 
-const DEAD: Explanation = { ...EXPLAINED, reached: false, unreached: ['none of 1 instances of api is healthy'] }
+const DEAD: Explanation = { ...EXPLAINED, reached: false, unreached: ['the only instance of api is not healthy'] }
 
 const instance = (status: string): HealthEntry => ({
   Node: { Node: 'n1', Address: '127.0.0.1' },

@@ -224,7 +224,8 @@ describe('a mesh', () => {
     await mesh.start()
     await mesh.register('api', { name: 'api', port: origin.port })
     await mesh.register('db', { name: 'db', port: echo.port, protocol: 'tcp' })
-    web = await mesh.register('web', { name: 'web', upstreams: ['api', 'db'] })
+    web = await mesh.register('web', { name: 'web', upstreams: ['api', 'db', 'gone'] })
+    await mesh.write('/v1/config', { Kind: 'service-defaults', Name: 'gone', Protocol: 'http' })
     await mesh.intention('api', [{ Name: 'web', Action: 'allow' }])
     await mesh.intention('db', [{ Name: 'web', Action: 'allow' }])
     api = (await Promise.all([mesh.sidecar('api'), mesh.sidecar('db', envoyBin), mesh.sidecar('web')]))[0]
@@ -254,6 +255,14 @@ describe('a mesh', () => {
       '/v1/outrigger/traffic/series?source=web&destination=api&window=5m',
     )
     expect(series.reduce((sum, { Totals }) => sum + Totals.Requests, 0)).toBeGreaterThanOrEqual(after.Requests)
+  })
+
+  it('counts requests for which nobody is there as failures', async () => {
+    for (let i = 0; i < 3; i++) expect((await fetchOnce(web.upstreams.get('gone')!, '/')).status).toBe(503)
+    await until('the edge has them', async () => {
+      const totals = await edge('web', 'gone')
+      return totals?.Requests === 3 && totals.Failures === 3 && totals.SuccessRate === 0 && totals.P50 === null
+    })
   })
 
   it('counts connections where there are no requests', async () => {

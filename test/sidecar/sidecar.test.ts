@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import { ControlPlane } from '../../src/control/control-plane.js'
 import { readBootstrap, Sidecar, type SidecarBootstrap, type SidecarOptions } from '../../src/sidecar/sidecar.js'
 import { freePort, hcm, listener, routesTo, socketAddress, staticCluster } from '../support/proxy-process.js'
 
@@ -207,4 +208,23 @@ describe('Sidecar', () => {
     const named = readBootstrap([JSON.stringify(ads)], { serviceNode: 'n', serviceCluster: 'c' })
     expect(named).toMatchObject({ ok: true, value: { model: { node: { id: 'n', cluster: 'c' } } } })
   })
+})
+
+it('tells our control plane where its admin listens, also where any port was asked for', async () => {
+  const plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0', nodeName: 'n1' })
+  await plane.start()
+  open.push(() => plane.stop())
+  const url = `http://${plane.httpAddress}/v1`
+  const web = { Name: 'web', Port: 1, Connect: { SidecarService: { Port: await freePort() } } }
+  await fetch(`${url}/agent/service/register`, { method: 'PUT', body: JSON.stringify(web) })
+  const bootstrap = await fetch(`${url}/outrigger/bootstrap/web-sidecar-proxy?admin_bind=127.0.0.1:0`)
+  const started = await Sidecar.start(read((await bootstrap.json()) as object), options())
+  if (!started.ok) throw new Error(JSON.stringify(started.errors))
+  open.push(() => started.value.close())
+  const told = async (): Promise<unknown> => {
+    const { Streams } = (await (await fetch(`${url}/outrigger/proxies/web-sidecar-proxy`)).json()) as { Streams: { Admin?: string }[] }
+    return Streams[0]?.Admin
+  }
+  await expect.poll(told, { timeout: 10_000 }).toBe(started.value.adminAddress)
+  expect(started.value.adminAddress).not.toMatch(/:0$/)
 })

@@ -58,7 +58,7 @@ export function Events(): JSX.Element {
   return (
     <>
       <PageHead title="Events" lead="Changes since this control plane started; each area keeps its last 250">
-        <Search value={text} change={setText} label="What, who or outcome" />
+        <Search value={text} change={setText} label="What, who, how" />
       </PageHead>
       <Problem error={errors.events} />
       {data.events === undefined ? (

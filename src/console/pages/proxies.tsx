@@ -22,7 +22,7 @@ const COLUMNS: readonly Column<ProxyState>[] = [
   },
   {
     title: 'Configuration',
-    width: 0.9,
+    width: 1.15,
     sort: proxy => ORDER.indexOf(proxyStatus(proxy)),
     cell: proxy => <ProxyBadge status={proxyStatus(proxy)} />,
   },

@@ -21,7 +21,7 @@ const worstFirst = ({ ChecksCritical, ChecksWarning }: ServiceSummary): number =
 const COLUMNS: readonly Column<Row>[] = [
   {
     title: 'Service',
-    width: 1.6,
+    width: 1.5,
     sort: ({ Name }) => Name,
     cell: ({ Name, Kind }) => (
       <>
@@ -34,7 +34,7 @@ const COLUMNS: readonly Column<Row>[] = [
   },
   {
     title: 'Health',
-    width: 1.5,
+    width: 1.9,
     sort: worstFirst,
     cell: row => <HealthBar passing={row.ChecksPassing} warning={row.ChecksWarning} critical={row.ChecksCritical} />,
   },
@@ -64,7 +64,7 @@ const COLUMNS: readonly Column<Row>[] = [
   {
     title: 'Mesh',
     isMinor: true,
-    width: 0.7,
+    width: 0.9,
     sort: row => Number(row.ConnectedWithProxy || row.ConnectNative),
     cell: row =>
       row.ConnectedWithProxy ? (
@@ -75,8 +75,8 @@ const COLUMNS: readonly Column<Row>[] = [
         <span class="muted">–</span>
       ),
   },
-  { title: 'Versions', isMinor: true, width: 0.9, cell: row => <Tags tags={row.Versions} /> },
-  { title: 'Tags', isMinor: true, width: 1.2, cell: row => <Tags tags={row.Tags} /> },
+  { title: 'Versions', isMinor: true, width: 1.05, cell: row => <Tags tags={row.Versions} /> },
+  { title: 'Tags', isMinor: true, width: 1, cell: row => <Tags tags={row.Tags} /> },
 ]
 
 const HEALTH_FILTERS = ['all', 'failing', 'in the mesh'] as const

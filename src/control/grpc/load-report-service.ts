@@ -127,7 +127,7 @@ class LoadReportStream {
     reporter.begin()
     for (let i = 0; i < reader.count; i++) {
       const cluster = reader.cluster(i)
-      if (cluster.localities === 0) continue
+      if (cluster.localities === 0 && cluster.dropped === 0) continue
       const meaning = meanings.of(cluster.name)
       if (meaning === undefined) continue
       const sinceMs = cluster.intervalMs === -1 ? traffic.intervalMs : cluster.intervalMs
@@ -140,9 +140,12 @@ class LoadReportStream {
 
 const NO_LATENCIES: readonly number[] = []
 
-function loadOf({ successes, errors, active, issued, connectFailures, latencies }: ReportedCluster, tcp: boolean): ReportedLoad {
+function loadOf(cluster: ReportedCluster, tcp: boolean): ReportedLoad {
+  const { successes, errors, active, issued, connectFailures, latencies } = cluster
+  // They came to no host, and failed.
+  const lost = cluster.dropped + cluster.unreached
   // A connection has no answer to judge it by: it was made, or it was not.
   return tcp
-    ? { successes: issued, failures: connectFailures, active, latencies: NO_LATENCIES }
-    : { successes, failures: errors, active, latencies }
+    ? { successes: issued, failures: connectFailures + lost, active, latencies: NO_LATENCIES }
+    : { successes, failures: errors + lost, active, latencies }
 }

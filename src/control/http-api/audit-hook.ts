@@ -9,7 +9,7 @@ import { presentedToken } from './token.js'
 
 /** Requests that write and change nothing that anybody looks after: heartbeats, questions with a body, previews. */
 const NO_CHANGES =
-  /^PUT \/v1\/(agent\/check\/|session\/renew\/|outrigger\/agents\/lease|coordinate\/|outrigger\/intentions\/preview|outrigger\/config-entries\/check)|^POST \/v1\/(outrigger\/dns|discovery-chain\/|agent\/connect\/authorize|acl\/templated-policy\/preview)|^\w+ \/v1\/query\/:x\/execute/
+  /^PUT \/v1\/(agent\/check\/|session\/renew\/|outrigger\/agents\/lease|coordinate\/|outrigger\/(intentions\/preview|config-entries\/check|plan))|^POST \/v1\/(outrigger\/dns|discovery-chain\/|agent\/connect\/authorize|acl\/templated-policy\/preview)|^\w+ \/v1\/query\/:x\/execute/
 
 /** Route -> area; the first that fits. */
 const AREAS: readonly (readonly [RegExp, string])[] = [

@@ -51,5 +51,7 @@ function find(catalog: CatalogIndex, datacenter: string, target: DiscoveryTarget
     fits === undefined ? instances : instances.filter(each => each.Kind === 'terminating-gateway' || fits(healthEntry(catalog, each)))
   if (chosen.length === 0) return { healthy: 0, lack: `none of the ${instances.length} instances of ${service} fits ${Filter}` }
   const healthy = chosen.filter(instance => isWell(catalog.health(instance), OnlyPassing)).length
-  return { healthy, lack: healthy > 0 ? '' : `none of ${chosen.length} instances of ${service} is healthy` }
+  const nobody =
+    chosen.length === 1 ? `the only instance of ${service} is not healthy` : `none of ${chosen.length} instances of ${service} is healthy`
+  return { healthy, lack: healthy > 0 ? '' : nobody }
 }

@@ -13,10 +13,15 @@ export function planRoutes(app: FastifyInstance, context: ApiContext): void {
     const { body } = request
     if (!Array.isArray(body)) throw new HttpError(400, 'Request decode failed: must be a list of config entries')
     const { entries: planned, changes, errors, after } = await entries.preview(body)
+    // Those that cannot be read are in none of what follows.
+    const unread = new Set(planned.length === body.length ? [] : errors.map(({ change }) => change))
+    const places = body.map((_, i) => i).filter(i => !unread.has(i))
     const proxies = errors.length > 0 ? [] : context.plannedChanges(after, changes)
     return {
       Errors: errors.map(({ change, path, reason }) => ({ Entry: change, Path: path, Reason: reason })),
-      Warnings: planned.flatMap((entry, i) => configWarnings(context, entry).map(reason => ({ Entry: i, Path: '', Reason: reason }))),
+      Warnings: planned.flatMap((entry, i) =>
+        configWarnings(context, entry).map(reason => ({ Entry: places[i], Path: '', Reason: reason })),
+      ),
       Entries: planned.map(entry => ({
         Kind: entry.Kind,
         Name: entry.Name,

@@ -29,6 +29,7 @@ interface ClusterCounted {
   /** Clock ms: its interval began then. */
   since: number
   overflows: number
+  unreached: number
   readonly drops: Map<string, number>
   /** Requests by the first bound that they took no longer than; null: none was reported yet. */
   latencies: Float64Array | null
@@ -76,10 +77,11 @@ export class ClusterLoads {
 
   /** Of one that is not there yet everything will be reported. */
   private begin(cluster: UpstreamCluster | undefined, since: number): ClusterCounted {
-    const counted: ClusterCounted = { since, overflows: 0, drops: new Map(), latencies: null, finished: 0 }
+    const counted: ClusterCounted = { since, overflows: 0, unreached: 0, drops: new Map(), latencies: null, finished: 0 }
     if (cluster === undefined) return counted
     for (const host of cluster.hosts) this.takeHost(host)
     counted.overflows = overflowsOf(cluster)
+    counted.unreached = unreachedOf(cluster)
     for (const [category, count] of cluster.drops) counted.drops.set(category, count)
     this.takeLatencies(cluster, counted, [])
     return counted
@@ -107,15 +109,20 @@ export class ClusterLoads {
       dropped += since
       counted.drops.set(category, count)
     }
+    const unreached = unreachedOf(cluster)
+    const lost = own ? Math.max(0, unreached - counted.unreached) : 0
+    if (lost > 0 && localities.length === 0) localities.push(noLocality())
     // Of the whole cluster, and told with its first locality.
     if (own && localities.length > 0) {
       const { metrics } = localities[0]!
+      if (lost > 0) metrics.push({ name: OWN_METRICS.unreached, count: lost })
       if (connectFailures > 0) metrics.push({ name: OWN_METRICS.connectFailures, count: connectFailures })
       this.takeLatencies(cluster, counted, metrics)
     }
     const intervalMs = now - counted.since
     counted.since = now
     counted.overflows = overflows
+    counted.unreached = unreached
     return { name: cluster.name, serviceName: edsNameOf(cluster), localities, dropped, droppedByCategory, intervalMs }
   }
 
@@ -179,6 +186,17 @@ export class ClusterLoads {
 /** Requests that a circuit breaker refused. */
 function overflowsOf({ traffic: { main } }: UpstreamCluster): number {
   return main.upstream_rq_pending_overflow.value + main.upstream_rq_active_overflow.value
+}
+
+/** What found no host, which so is in no host's counts. */
+function unreachedOf({ traffic: { main } }: UpstreamCluster): number {
+  return main.upstream_cx_none_healthy.value
+}
+
+/** Of a cluster of which no host had anything to do. */
+function noLocality(): LocalityLoad {
+  const locality = { region: '', zone: '', subZone: '' }
+  return { successes: 0, errors: 0, active: 0, issued: 0, locality, priority: 0, endpoints: [], metrics: [] }
 }
 
 /** '' where its endpoints go by the cluster's own name. */

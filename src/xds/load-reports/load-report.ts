@@ -12,6 +12,8 @@ export const OWN_METRICS_KEY = 'x-outrigger-load-metrics'
 export const OWN_METRICS = {
   /** Connections that could not be made. */
   connectFailures: 'outrigger.connect_failures',
+  /** Requests and connections for which there was no host. */
+  unreached: 'outrigger.unreached',
   /** `<prefix><n>`: requests that took up to the n-th of LATENCY_BOUNDS_MS, and longer than the one before; after the last: any longer. */
   latencyPrefix: 'outrigger.latency.',
 } as const

@@ -15,6 +15,10 @@ export class ReportedCluster {
   active = 0
   issued = 0
   connectFailures = 0
+  /** By circuit breakers and by drop_overloads. */
+  dropped = 0
+  /** For which there was no host. */
+  unreached = 0
   /** Since the report before; -1: it does not say. */
   intervalMs = -1
   /** Finished requests by LATENCY_BOUNDS_MS: bucket, count, bucket, count. */
@@ -28,6 +32,8 @@ export class ReportedCluster {
     this.active = 0
     this.issued = 0
     this.connectFailures = 0
+    this.dropped = 0
+    this.unreached = 0
     this.intervalMs = -1
     this.latencies.length = 0
   }
@@ -37,8 +43,10 @@ export class ReportedCluster {
 const KEPT_CLUSTERS = 1000
 const LATENCY_PREFIX = Buffer.from(OWN_METRICS.latencyPrefix)
 const CONNECT_FAILURES = Buffer.from(OWN_METRICS.connectFailures)
+const UNREACHED = Buffer.from(OWN_METRICS.unreached)
 /** Places of a metric in a report: below are the buckets of latencies. */
 const CONNECT_FAILURES_METRIC = LATENCY_BOUNDS_MS.length + 1
+const UNREACHED_METRIC = LATENCY_BOUNDS_MS.length + 2
 const OTHER_METRIC = -1
 const MAX_BUCKET_DIGITS = 2
 const ZERO = 0x30
@@ -48,6 +56,7 @@ const NOTHING = Buffer.alloc(0)
 const CLUSTER_STATS = 8 * 2 + LENGTH_DELIMITED
 const CLUSTER_NAME = 8 * 1 + LENGTH_DELIMITED
 const UPSTREAM_LOCALITY_STATS = 8 * 2 + LENGTH_DELIMITED
+const TOTAL_DROPPED = 8 * 3 + VARINT
 const LOAD_REPORT_INTERVAL = 8 * 4 + LENGTH_DELIMITED
 const SECONDS = 8 * 1 + VARINT
 const NANOS = 8 * 2 + VARINT
@@ -102,6 +111,7 @@ export class ReportReader {
       const tag = reader.tag()
       if (tag === CLUSTER_NAME) cluster.name = reader.text(reader.length(end))
       else if (tag === UPSTREAM_LOCALITY_STATS) this.readLocality(cluster, reader.length(end))
+      else if (tag === TOTAL_DROPPED) cluster.dropped = reader.unsigned()
       else if (tag === LOAD_REPORT_INTERVAL) this.readInterval(cluster, reader.length(end))
       else reader.skip(tag, end)
     }
@@ -164,6 +174,7 @@ export class ReportReader {
     }
     reader.stay(end)
     if (metric === CONNECT_FAILURES_METRIC) cluster.connectFailures += count
+    else if (metric === UNREACHED_METRIC) cluster.unreached += count
     else if (metric !== OTHER_METRIC) cluster.latencies.push(metric, count)
   }
 
@@ -174,6 +185,7 @@ export class ReportReader {
     reader.at = end
     if (reader.startsWith(LATENCY_PREFIX, from, end)) return this.readBucket(from + LATENCY_PREFIX.length, end)
     if (end - from === CONNECT_FAILURES.length && reader.startsWith(CONNECT_FAILURES, from, end)) return CONNECT_FAILURES_METRIC
+    if (end - from === UNREACHED.length && reader.startsWith(UNREACHED, from, end)) return UNREACHED_METRIC
     return OTHER_METRIC
   }
 

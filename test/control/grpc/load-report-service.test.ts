@@ -111,6 +111,11 @@ it('takes what a report says of the mesh, and shows it to who may read both ends
       cluster('local_app', { totalSuccessfulRequests: 7n }),
       cluster('somewhere', { totalSuccessfulRequests: 1n }),
       { clusterName: `quiet.default.dc1.internal.${trustDomain}` },
+      // Nobody was there for these: by circuit breakers, and for want of a healthy host.
+      { clusterName: `full.default.dc1.internal.${trustDomain}`, totalDroppedRequests: 4n },
+      cluster(`down.default.dc1.internal.${trustDomain}`, {
+        loadMetricStats: [{ metricName: OWN_METRICS.unreached, numRequestsFinishedWithMetric: 5n }],
+      }),
     ] as never,
   })
   const seen = async (token?: string) => {
@@ -120,14 +125,18 @@ it('takes what a report says of the mesh, and shows it to who may read both ends
     }
   }
   expect(await seen()).toMatchObject({
-    Edges: [{ Source: 'web', Destination: 'api', Subset: 'v2', Totals: { Requests: 10, Failures: 2, SuccessRate: 0.8, Active: 3 } }],
+    Edges: [
+      { Source: 'web', Destination: 'api', Subset: 'v2', Totals: { Requests: 10, Failures: 2, SuccessRate: 0.8, Active: 3 } },
+      { Destination: 'full', Totals: { Requests: 4, Failures: 4, SuccessRate: 0, P50: null } },
+      { Destination: 'down', Totals: { Requests: 5, Failures: 5, SuccessRate: 0, P50: null } },
+    ],
     Inbound: [{ Proxy: 'web-sidecar-proxy', Node: 'n1', Service: 'web', Totals: { Requests: 7 } }],
   })
   expect((await seen()).Edges[0].Totals.P50).toBe(8.5)
   expect(await seen(READER)).toMatchObject({ Edges: [], Inbound: [{ Service: 'web' }] })
   expect(await get('/v1/outrigger/traffic/series?source=web', READER)).toBe(403)
   expect(await get('/v1/outrigger/traffic/series?source=web&destination=nobody', READER)).toBe(403)
-  expect(await get('/v1/outrigger/traffic/series?source=web')).toMatchObject([{ Totals: { Requests: 10 } }])
+  expect(await get('/v1/outrigger/traffic/series?source=web')).toMatchObject([{ Totals: { Requests: 19 } }])
   // What it says it runs ends with its stream.
   stream.close()
   await expect.poll(async () => (await seen()).Edges[0].Totals.Active).toBe(0)

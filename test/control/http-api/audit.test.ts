@@ -72,6 +72,7 @@ describe('a write of the API', () => {
     const before = (await events())[0]!.Index
     await write('PUT', '/v1/agent/check/pass/service:ttl')
     await write('PUT', '/v1/outrigger/config-entries/check', { Kind: 'mesh' })
+    await write('PUT', '/v1/outrigger/plan', [{ Kind: 'mesh' }])
     await write('GET', '/v1/catalog/services')
     expect((await events())[0]!.Index).toBe(before)
   })

@@ -88,7 +88,7 @@ describe('whether a request finds somebody', () => {
     await api.put('/v1/agent/check/update/up', { Status: 'critical' })
     expect(await reach('to=pay')).toEqual({
       reached: false,
-      unreached: ['90 % of the split, subset v1, none of 1 instances of pay is healthy', v2],
+      unreached: ['90 % of the split, subset v1, the only instance of pay is not healthy', v2],
     })
   })
 })

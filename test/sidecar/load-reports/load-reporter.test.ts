@@ -224,3 +224,17 @@ it('our own server is told latencies since the last report, and nothing of what 
     ['outrigger.latency.24', 1],
   ])
 })
+
+it('our own server is told of requests that found no host, of a cluster with nothing else to tell too, and others are not', () => {
+  const { traffic } = add('down').cluster
+  traffic.main.upstream_cx_none_healthy.value = 7
+  answer({ sendAllClusters: true }, true)
+  traffic.main.upstream_cx_none_healthy.value += 2
+  world.clock.advance(INTERVAL_MS)
+  const [told] = last().clusterStats
+  expect(told).toMatchObject({ clusterName: 'down', upstreamLocalityStats: [{ totalIssuedRequests: 0n }] })
+  const metrics = told!.upstreamLocalityStats.flatMap(({ loadMetricStats }) => loadMetricStats)
+  expect(metrics.map(({ metricName, numRequestsFinishedWithMetric: n }) => [metricName, Number(n)])).toEqual([['outrigger.unreached', 2]])
+  world.clock.advance(INTERVAL_MS)
+  expect(last().clusterStats).toEqual([])
+})

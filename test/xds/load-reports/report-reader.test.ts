@@ -12,7 +12,7 @@ const text = fc.oneof(fc.string({ maxLength: 60 }), fc.string({ unit: 'grapheme'
 const metricName = fc.oneof(
   fc.nat(30).map(bucket => `${OWN_METRICS.latencyPrefix}${bucket}`),
   fc.constantFrom(...['', '007', '0.5', '-1', ' 1', 'x'].map(end => OWN_METRICS.latencyPrefix + end)),
-  fc.constantFrom(OWN_METRICS.connectFailures, `${OWN_METRICS.connectFailures}.`, ''),
+  fc.constantFrom(OWN_METRICS.connectFailures, `${OWN_METRICS.connectFailures}.`, OWN_METRICS.unreached, ''),
   text,
 )
 const metric = fc.record({ metricName, numRequestsFinishedWithMetric: count, totalMetricValue: fc.double() })
@@ -49,8 +49,9 @@ const request = fc.record(
 ) as fc.Arbitrary<MessageInitShape<typeof LoadStatsRequestSchema>>
 
 function bySchema({ clusterStats }: LoadStatsRequest): object[] {
-  return clusterStats.map(({ clusterName, upstreamLocalityStats, loadReportInterval: interval }) => {
-    const sums = { localities: 0, successes: 0, errors: 0, active: 0, issued: 0, connectFailures: 0 }
+  return clusterStats.map(({ clusterName, upstreamLocalityStats, loadReportInterval: interval, totalDroppedRequests }) => {
+    const dropped = Number(totalDroppedRequests)
+    const sums = { localities: 0, successes: 0, errors: 0, active: 0, issued: 0, connectFailures: 0, dropped, unreached: 0 }
     const latencies: number[] = []
     for (const one of upstreamLocalityStats) {
       sums.localities++
@@ -61,6 +62,7 @@ function bySchema({ clusterStats }: LoadStatsRequest): object[] {
       for (const { metricName: name, numRequestsFinishedWithMetric } of one.loadMetricStats) {
         const bucket = /^outrigger\.latency\.(\d{1,2})$/.exec(name)?.[1]
         if (name === OWN_METRICS.connectFailures) sums.connectFailures += Number(numRequestsFinishedWithMetric)
+        else if (name === OWN_METRICS.unreached) sums.unreached += Number(numRequestsFinishedWithMetric)
         else if (bucket !== undefined && Number(bucket) <= LATENCY_BOUNDS_MS.length)
           latencies.push(Number(bucket), Number(numRequestsFinishedWithMetric))
       }

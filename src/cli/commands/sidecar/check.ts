@@ -40,13 +40,14 @@ export function addCheck(program: Command, io: CommandIo): void {
 
 async function check({ json }: { readonly json?: boolean }, api: ControlApi, io: CommandIo): Promise<void> {
   const proxies = await api.getJson<readonly Proxy[]>('/v1/outrigger/proxies')
+  const critical = await api.getJson<readonly CriticalCheck[]>('/v1/health/state/critical')
   const checked: Checked[] = [
     await clock(api),
-    await ports(proxies, api),
+    ports(proxies, critical),
     sidecars(proxies),
     refusedConfig(proxies),
     await intentions(api),
-    ...(await ofSidecars(proxies, api)),
+    ...(await ofSidecars(proxies, critical, api)),
   ]
   if (json) io.out(`${JSON.stringify(checked, null, 2)}\n`)
   else for (const each of checked) io.out(shown(each))
@@ -70,16 +71,25 @@ async function clock(api: ControlApi): Promise<Checked> {
   return result('clock', [{ wrong, hint: 'certificates are judged by the clock: keep it by NTP on every machine' }])
 }
 
-/** Of sidecars that are there: those that are not are said below. */
-async function ports(proxies: readonly Proxy[], api: ControlApi): Promise<Checked> {
-  const critical = await api.getJson<readonly { readonly ServiceID: string; readonly Output: string }[]>('/v1/health/state/critical')
+/** `GET /v1/health/state/critical`, as far as it is used. */
+interface CriticalCheck {
+  readonly Name: string
+  readonly Type: string
+  readonly ServiceID: string
+  readonly Output: string
+}
+
+const firstLine = (text: string): string => text.split('\n')[0]!
+
+/** Of sidecars that are there: those that are not are said below. An alias speaks of the application. */
+function ports(proxies: readonly Proxy[], critical: readonly CriticalCheck[]): Checked {
   const running = new Set(proxies.flatMap(({ ID, Connected }) => (Connected ? [ID] : [])))
   return result(
     'ports',
     critical
-      .filter(({ ServiceID }) => running.has(ServiceID))
+      .filter(({ ServiceID, Type }) => running.has(ServiceID) && Type !== 'alias')
       .map(({ ServiceID, Output }) => ({
-        wrong: `${ServiceID} does not answer where it is registered: ${Output.split('\n')[0]}`,
+        wrong: `${ServiceID} does not answer where it is registered: ${firstLine(Output)}`,
         hint: 'the port is taken by somebody else, closed by a firewall, or another one than its listener has',
       })),
   )
@@ -149,7 +159,7 @@ async function intentions(api: ControlApi): Promise<Checked> {
 }
 
 /** What each sidecar says itself. */
-async function ofSidecars(proxies: readonly Proxy[], api: ControlApi): Promise<Checked[]> {
+async function ofSidecars(proxies: readonly Proxy[], critical: readonly CriticalCheck[], api: ControlApi): Promise<Checked[]> {
   const { Version: own } = await api.getJson<{ readonly Version: string }>('/v1/outrigger/console')
   const asked = proxies.flatMap(proxy => adminsOf(proxy).map(address => ({ id: proxy.ID, address })))
   const states: SidecarState[] = []
@@ -172,15 +182,26 @@ async function ofSidecars(proxies: readonly Proxy[], api: ControlApi): Promise<C
       ),
     ),
     result('versions', versionFindings(reached, own)),
-    result(
-      'applications',
-      reached.flatMap(({ id, deadApp }) =>
+    result('applications', [
+      ...failingApps(proxies, critical),
+      ...reached.flatMap(({ id, deadApp }) =>
         deadApp === ''
           ? []
           : [{ wrong: `${id} does not reach its application at ${deadApp}`, hint: 'start it, or register the port that it listens on' }],
       ),
-    ),
+    ]),
   ]
+}
+
+/** Nobody is sent to them, so that their sidecars cannot tell. */
+function failingApps(proxies: readonly Proxy[], critical: readonly CriticalCheck[]): Omit<Finding, 'check'>[] {
+  const sidecarIds = new Set(proxies.map(({ ID }) => ID))
+  return critical
+    .filter(({ ServiceID }) => ServiceID !== '' && !sidecarIds.has(ServiceID))
+    .map(({ ServiceID, Name, Output }) => ({
+      wrong: `${ServiceID} fails its check "${Name}"${Output === '' ? '' : `: ${firstLine(Output)}`}`,
+      hint: 'nobody is sent to it until the check passes: start it, or register the port that it listens on',
+    }))
 }
 
 /** `own`: the control plane's. Ours are held against one another and it, Envoys against one another. */

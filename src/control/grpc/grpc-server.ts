@@ -4,6 +4,7 @@
 // Invariants: connections, calls of a connection, heads and messages are bounded; an exception of a method ends its call alone.
 import net from 'node:net'
 import tls from 'node:tls'
+import { readShared } from '../../io/shared-read.js'
 import { SocketTransport } from '../../io/socket-transport.js'
 import type { ServerHandler } from '../../l7/codec/codec.js'
 import type { Http2CodecOptions } from '../../l7/codec/http2/connection-base.js'
@@ -115,7 +116,8 @@ export class GrpcServer {
     const codec = new Http2ServerCodec(new SocketTransport(socket), this.handler(peer), CODEC_OPTIONS)
     this.connections.set(socket, codec)
     socket.on('error', () => {})
-    socket.on('data', (chunk: Buffer) => codec.feed(chunk))
+    // A buffer of 64 KiB a read, for each report of a thousand sidecars, would cost more than what is read.
+    readShared(socket, chunk => codec.feed(chunk))
     socket.on('drain', () => codec.onTransportDrain())
     socket.on('end', () => codec.onTransportEnd())
     socket.once('close', () => {

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import type { DiscoveryChain } from '../../src/console/api/answers.js'
 import { BOX_HEIGHT, BOX_WIDTH, describeMatch, layoutChain } from '../../src/console/logic/chain-layout.js'
-import { edgePath, LABEL_HEIGHT, layoutTopology, NODE_HEIGHT, NODE_WIDTH, placeLabels } from '../../src/console/logic/topology-layout.js'
+import {
+  LABEL_HEIGHT,
+  layoutTopology,
+  NODE_HEIGHT,
+  NODE_WIDTH,
+  pathOf,
+  placeLabels,
+  routeEdge,
+} from '../../src/console/logic/topology-layout.js'
 
 const edge = (source: string, destination: string) => ({ source, destination })
 
@@ -47,10 +55,34 @@ describe('the topology', () => {
       { name: 'b', x: 400, y: 20 },
       { name: 'a', x: 20, y: 20 },
     ]
-    expect(edgePath(b, a)).toMatch(/^M488,84 C488,118 108,118 108,84$/)
     const nodes = new Map([a, b].map(node => [node.name, node]))
-    const [[, y]] = placeLabels([{ ...edge('b', 'a'), width: 60 }], nodes) as [readonly [number, number]]
+    const curve = routeEdge(b, a, nodes)
+    expect(pathOf(curve)).toMatch(/^M488,84 C488,118 108,118 108,84$/)
+    const [[, y]] = placeLabels([{ curve, width: 60 }], nodes) as [readonly [number, number]]
     expect(y).toBeGreaterThan(20 + NODE_HEIGHT)
+  })
+
+  it('leads an edge around the box between its ends, and its label is beside that', () => {
+    const edges = [edge('web', 'api'), edge('api', 'billing'), edge('web', 'billing'), edge('batch', 'api')]
+    const { nodes } = layoutTopology(['api', 'batch', 'billing', 'web'], edges)
+    const curves = edges.map(({ source, destination }) => routeEdge(nodes.get(source)!, nodes.get(destination)!, nodes))
+    const width = 140
+    const places = placeLabels(
+      curves.map(curve => ({ curve, width })),
+      nodes,
+    )
+    for (const [x, y] of places)
+      for (const node of nodes.values()) {
+        const beside = x + width / 2 <= node.x || x - width / 2 >= node.x + NODE_WIDTH
+        const off = y + LABEL_HEIGHT / 2 <= node.y || y - LABEL_HEIGHT / 2 >= node.y + NODE_HEIGHT
+        expect({ x, y, node, free: beside || off }).toMatchObject({ free: true })
+      }
+    // The others go as straight as before.
+    expect(pathOf(curves[1]!)).toBe(pathOf(routeEdge(nodes.get('api')!, nodes.get('billing')!, new Map())))
+    // In one row there is no room above: it goes below.
+    const row = new Map(['a', 'b', 'c'].map((name, i) => [name, { name, x: 24 + i * 360, y: 24 }]))
+    const [, , , y2] = routeEdge(row.get('a')!, row.get('c')!, row)
+    expect(y2).toBeGreaterThan(24 + NODE_HEIGHT)
   })
 
   it('puts no label upon another where edges cross', () => {
@@ -62,7 +94,7 @@ describe('the topology', () => {
       ['d', { name: 'd', x: 326, y: 100 }],
     ])
     const [first, second] = placeLabels(
-      edges.map(one => ({ ...one, width: 50 })),
+      edges.map(({ source, destination }) => ({ curve: routeEdge(nodes.get(source)!, nodes.get(destination)!, nodes), width: 50 })),
       nodes,
     )
     expect(Math.abs(first![0] - second![0]) >= 50 || Math.abs(first![1] - second![1]) >= LABEL_HEIGHT).toBe(true)

@@ -119,8 +119,15 @@ function place(columns: readonly (readonly string[])[], alone: readonly string[]
   }
 }
 
+/** Points of a curve at which it is held against boxes, and how far it stays away from them. */
+const SAMPLES = 24
+const CLEARANCE = 6
+/** How far beyond a box's edge the middle of a curve may lead around it. */
+const DETOURS = [16, 30, 44, 60]
+const MAX_WAYS = 24
+
 /** A cubic curve by its four points. */
-type Curve = readonly [number, number, number, number, number, number, number, number]
+export type Curve = readonly [number, number, number, number, number, number, number, number]
 
 /** From the right of one box to the left of another; an edge that goes back swings below both. */
 function curveOf(from: PlacedNode, to: PlacedNode): Curve {
@@ -136,8 +143,42 @@ function curveOf(from: PlacedNode, to: PlacedNode): Curve {
   return [x1, from.y + NODE_HEIGHT, x1, low, x2, low, x2, to.y + NODE_HEIGHT]
 }
 
-export function edgePath(from: PlacedNode, to: PlacedNode): string {
-  const [x1, y1, x2, y2, x3, y3, x4, y4] = curveOf(from, to)
+/** As that, and around the boxes of the columns between: over or under them, whichever is nearer. */
+export function routeEdge(from: PlacedNode, to: PlacedNode, nodes: ReadonlyMap<string, PlacedNode>): Curve {
+  const direct = curveOf(from, to)
+  const between = [...nodes.values()].filter(({ x }) => x > from.x && x < to.x)
+  if (!isBlocked(direct, between)) return direct
+  const [x1, y1, x2, , x3, , x4, y4] = direct
+  const middle = (y1 + y4) / 2
+  const ways = between
+    .flatMap(({ y }) => DETOURS.flatMap(away => [y - away, y + NODE_HEIGHT + away]))
+    .filter(y => y > LABEL_HEIGHT / 2)
+    .sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle))
+  for (const y of ways.slice(0, MAX_WAYS)) {
+    // So that the middle of the curve is there.
+    const pulled = (8 * y - y1 - y4) / 6
+    const bent: Curve = [x1, y1, x2, pulled, x3, pulled, x4, y4]
+    if (!isBlocked(bent, between)) return bent
+  }
+  return direct
+}
+
+function isBlocked(curve: Curve, boxes: readonly PlacedNode[]): boolean {
+  for (let i = 1; i < SAMPLES; i++) {
+    const [px, py] = pointAt(curve, i / SAMPLES)
+    for (const { x, y } of boxes) if (px > x && px < x + NODE_WIDTH && py > y - CLEARANCE && py < y + NODE_HEIGHT + CLEARANCE) return true
+  }
+  return false
+}
+
+/** How far down the curve reaches. */
+export function lowestOf(curve: Curve): number {
+  let lowest = 0
+  for (let i = 0; i <= SAMPLES; i++) lowest = Math.max(lowest, pointAt(curve, i / SAMPLES)[1])
+  return lowest
+}
+
+export function pathOf([x1, y1, x2, y2, x3, y3, x4, y4]: Curve): string {
   return `M${x1},${y1} C${x2},${y2} ${x3},${y3} ${x4},${y4}`
 }
 
@@ -152,7 +193,8 @@ export const LABEL_HEIGHT = 22
 /** Where along its edge a label may stand, best first. */
 const LABEL_PLACES = [0.5, 0.42, 0.58, 0.36, 0.64, 0.3, 0.7, 0.24, 0.76]
 
-export interface EdgeLabel extends LayoutEdge {
+export interface EdgeLabel {
+  readonly curve: Curve
   readonly width: number
 }
 
@@ -164,15 +206,14 @@ export function placeLabels(labels: readonly EdgeLabel[], nodes: ReadonlyMap<str
     width: NODE_WIDTH,
     height: NODE_HEIGHT,
   }))
-  const curves = labels.map(({ source, destination }) => curveOf(nodes.get(source)!, nodes.get(destination)!))
-  const rise = (i: number): number => Math.abs(curves[i]![7] - curves[i]![1])
+  const rise = (i: number): number => Math.abs(labels[i]!.curve[7] - labels[i]!.curve[1])
   const placed: (readonly [number, number])[] = []
   // A flat edge has the fewest places for its label: it chooses first.
   for (const i of [...labels.keys()].sort((a, b) => rise(a) - rise(b))) {
-    const { width } = labels[i]!
+    const { width, curve } = labels[i]!
     const hits = ([x, y]: readonly [number, number]): number =>
       taken.filter(box => Math.abs(box.x - x) < (box.width + width) / 2 && Math.abs(box.y - y) < (box.height + LABEL_HEIGHT) / 2).length
-    const places = LABEL_PLACES.map(t => pointAt(curves[i]!, t))
+    const places = LABEL_PLACES.map(t => pointAt(curve, t))
     const best = places.find(place => hits(place) === 0) ?? places.reduce((a, b) => (hits(b) < hits(a) ? b : a))
     taken.push({ x: best[0], y: best[1], width, height: LABEL_HEIGHT })
     placed[i] = best

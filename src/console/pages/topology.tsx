@@ -6,7 +6,17 @@ import type { Topology, TopologyEdge, TopologyService, TrafficTotals } from '../
 import { useLive, useTraffic } from '../api/live.js'
 import { percent, plural, rate } from '../logic/figures.js'
 import { isDenied } from '../logic/states.js'
-import { edgePath, LABEL_HEIGHT, layoutTopology, NODE_HEIGHT, NODE_WIDTH, placeLabels } from '../logic/topology-layout.js'
+import {
+  type Curve,
+  LABEL_HEIGHT,
+  layoutTopology,
+  lowestOf,
+  NODE_HEIGHT,
+  NODE_WIDTH,
+  pathOf,
+  placeLabels,
+  routeEdge,
+} from '../logic/topology-layout.js'
 import { byPair, intoServices, pairKey } from '../logic/traffic-figures.js'
 import { go, intentionLink, to, whyLink } from '../navigation.js'
 import { Empty, Loading, PageHead, Problem, Search } from '../parts/notice.js'
@@ -138,11 +148,12 @@ interface PictureProps {
 function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.Element {
   // Traffic that changes moves no box.
   const shape = JSON.stringify([[...shown].sort(), edges.map(({ source, destination }) => [source, destination])])
-  const layout = useMemo(() => layoutTopology([...shown].sort(), edges), [shape])
-  const visible = edges.filter(({ source, destination }) => layout.nodes.has(source) && layout.nodes.has(destination))
+  const { nodes, width, height, curves } = useMemo(() => pictureOf([...shown].sort(), edges), [shape])
+  const visible = edges.filter(({ source, destination }) => curves.has(pairKey(source, destination)))
+  const curveOf = ({ source, destination }: Edge): Curve => curves.get(pairKey(source, destination))!
   const places = placeLabels(
-    visible.map(edge => ({ ...edge, width: labelWidth(edge) })),
-    layout.nodes,
+    visible.map(edge => ({ curve: curveOf(edge), width: labelWidth(edge) })),
+    nodes,
   )
   const byName = new Map(services.map(service => [service.Name, service]))
   const into = intoServices(
@@ -154,7 +165,7 @@ function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.
   if (shown.length === 0) return <Empty title="No service fits" />
   return (
     <div class="picture-view topology-view" tabIndex={0} role="group" aria-label="Topology, scrolls">
-      <svg class="topology" width={layout.width} height={layout.height} viewBox={`0 0 ${layout.width} ${layout.height}`}>
+      <svg class="topology" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
         <title>Services and the calls between them</title>
         <defs>
           {(Object.keys(STATES) as EdgeState[]).map(state => (
@@ -178,7 +189,7 @@ function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.
           <EdgeLine
             key={pairKey(edge.source, edge.destination)}
             edge={edge}
-            path={edgePath(layout.nodes.get(edge.source)!, layout.nodes.get(edge.destination)!)}
+            path={pathOf(curveOf(edge))}
             isChosen={pairKey(edge.source, edge.destination) === chosen}
             choose={choose}
           />
@@ -186,7 +197,7 @@ function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.
         {visible.map((edge, i) => (
           <EdgeLabel key={pairKey(edge.source, edge.destination)} edge={edge} at={places[i]!} />
         ))}
-        {[...layout.nodes.values()].map(({ name, x, y }) => {
+        {[...nodes.values()].map(({ name, x, y }) => {
           const service = byName.get(name)
           const isDown = service !== undefined && service.Instances > 0 && service.Passing === 0
           const totals = into.get(name)
@@ -214,6 +225,17 @@ function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.
       </svg>
     </div>
   )
+}
+
+/** What changes with who is there and who calls whom alone. */
+function pictureOf(names: readonly string[], edges: readonly Edge[]) {
+  const { nodes, width, height } = layoutTopology(names, edges)
+  const curves = new Map<string, Curve>()
+  for (const { source, destination } of edges) {
+    const [from, to] = [nodes.get(source), nodes.get(destination)]
+    if (from !== undefined && to !== undefined) curves.set(pairKey(source, destination), routeEdge(from, to, nodes))
+  }
+  return { nodes, width, height: Math.max(height, ...[...curves.values()].map(curve => lowestOf(curve) + LABEL_HEIGHT)), curves }
 }
 
 function describe(service: TopologyService | undefined): string {

@@ -10,7 +10,8 @@ import { quantilesOf, type TrafficLoad, TrafficRing, TrafficSums } from './traff
 export const MAX_SERIES = 10_000
 export const HOUR_MS = 3_600_000
 const DEFAULT_REPORT_INTERVAL_MS = 10_000
-const FINE_SLOTS = 60
+/** A whole minute also of reports that come each second. */
+const FINE_SLOTS = 61
 const COARSE_MS = 60_000
 /** The running minute, and as many as an hour has. */
 const COARSE_SLOTS = 61

@@ -85,6 +85,17 @@ describe('sums', () => {
   })
 })
 
+it('of a minute are of all of it, also where reports come each second, and wherever the clock stands', () => {
+  const seconds = new ObservedTraffic({ intervalMs: SECOND, now: () => now })
+  const reporter = seconds.reporter('web-1', 'web')
+  for (let i = 0; i < 90; i++) {
+    report(reporter, 'api', { successes: 1 })
+    now += SECOND
+  }
+  // Half a minute into the running one.
+  expect(seconds.totals({}, MINUTE).requests).toBeGreaterThanOrEqual(59)
+})
+
 describe('what runs', () => {
   it('is what the newest report of each proxy says', () => {
     report(web, 'api', { active: 3 })

@@ -37,7 +37,13 @@ function generatorDigest() {
   const { version: protos } = createRequire(import.meta.url)('@grpc/grpc-js-xds/package.json')
   const { version: plugin } = JSON.parse(readFileSync(join(root, 'node_modules/@bufbuild/protoc-gen-es/package.json'), 'utf8'))
   const digest = createHash('sha256').update(`${protos} ${plugin}`)
-  for (const name of ['scripts/generate-protos.mjs', 'scripts/newer-proto-fields.mjs', 'scripts/own-protos.mjs', ...ownProtoPaths(root)])
+  for (const name of [
+    'scripts/generate-protos.mjs',
+    'scripts/newer-proto-fields.mjs',
+    'scripts/newer-proto-rules.mjs',
+    'scripts/own-protos.mjs',
+    ...ownProtoPaths(root),
+  ])
     digest.update(name).update(readFileSync(join(root, name)))
   return digest.digest('hex')
 }

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NEWER_FILES, withNewerFields } from './newer-proto-fields.mjs'
+import { assertAllRulesUsed, withNewerRules } from './newer-proto-rules.mjs'
 import { OWN_PROTO_FOLDERS } from './own-protos.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -179,7 +180,7 @@ function copyProtos(from, to, path) {
     if (entry.isDirectory()) copyProtos(source, target, name)
     else if (entry.name.endsWith('.proto')) {
       mkdirSync(to, { recursive: true })
-      writeFileSync(target, withNewerFields(name, dropIgnoreEmpty(readFileSync(source, 'utf8'))))
+      writeFileSync(target, withNewerRules(withNewerFields(name, dropIgnoreEmpty(readFileSync(source, 'utf8')))))
     }
   }
 }
@@ -223,8 +224,9 @@ export function generateProtos() {
     for (const [name, text] of Object.entries(NEWER_FILES)) {
       if (existsSync(join(all, name))) throw new Error(`${name} comes with the package by now`)
       mkdirSync(dirname(join(all, name)), { recursive: true })
-      writeFileSync(join(all, name), text)
+      writeFileSync(join(all, name), withNewerRules(text))
     }
+    assertAllRulesUsed()
     const own = Object.entries(OWN_PROTO_FOLDERS).flatMap(([folder, target]) => {
       cpSync(join(root, folder), join(all, target), { recursive: true })
       return readdirSync(join(root, folder)).map(name => `${target}/${name}`)

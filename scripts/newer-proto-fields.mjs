@@ -690,6 +690,8 @@ message OAuth2PerRoute {
   },
   // cel.expr is google.api.expr by another name: the same messages, field by field.
   'xds/type/v3/cel.proto': {
+    // The decoder asks for one of those that it reads.
+    dropped: ['    option (validate.required) = true;\n'],
     fields: {
       'CelExpression.expr_specifier': [
         'google.api.expr.v1alpha1.ParsedExpr cel_expr_parsed = 3',

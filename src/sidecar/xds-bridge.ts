@@ -99,6 +99,8 @@ export class XdsBridge {
   private readonly timers = new Set<NodeJS.Timeout>()
   private releaseCdsAck: (() => void) | null = null
   private syncQueued = false
+  /** What was said once of resources with static names: as many as the bootstrap has. */
+  private readonly passedOver = new Set<string>()
   /** Updates that are being applied. */
   private applying = 0
   private closed = false
@@ -443,7 +445,8 @@ export class XdsBridge {
     if (kind.removesFirst) yield* this.remove(kind, update.removed, source)
     const results: Applied[] = []
     for (const resource of update.resources) {
-      results.push(this.closed ? [] : yield* applyOne(kind, resource, source))
+      const passedOver = this.closed || kind.isStatic?.(resource.name) === true
+      results.push(passedOver ? [] : yield* applyOne(kind, resource, source))
       yield
     }
     return results
@@ -478,6 +481,12 @@ export class XdsBridge {
 
   private judge(kind: ResourceKind, resource: XdsResource, errors: readonly ConfigError[]): Rejection[] {
     const { tracked, log } = this.options
+    if (kind.isStatic?.(resource.name) === true) {
+      const line = `${shortType(kind.typeUrl)} ${resource.name} is static: what comes by its name is passed over`
+      if (!this.passedOver.has(line)) log('warn', line, undefined, 'config')
+      this.passedOver.add(line)
+      return []
+    }
     if (errors.length === 0) {
       tracked.accept(kind.typeUrl, resource)
       return []

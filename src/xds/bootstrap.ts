@@ -9,6 +9,7 @@ import { compileTagRegex } from '../metrics/tag-regex.js'
 import type { Bootstrap, DynamicSource, NodeInfo, StatsConfig } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { GrpcService } from '../model/grpc-service.js'
+import type { StringMatcher } from '../model/matcher.js'
 import {
   type Admin,
   type Bootstrap as BootstrapMessage,
@@ -36,6 +37,10 @@ import { unreachableClusterSources, unreachableListenerSources } from './resourc
 import { decodeStatsSinks } from './resources/stats-sink.js'
 import { decodeTracer } from './resources/tracing.js'
 import { durationMsOr, plainObject } from './resources/values.js'
+
+const STATS_FLUSH_INTERVAL_MS = 5000
+
+const ANY_NAME: StringMatcher = { kind: 'prefix', value: '', ignoreCase: false }
 
 /** Largest bootstrap text taken. */
 export const MAX_BOOTSTRAP_BYTES = 64 * 1024 * 1024
@@ -158,7 +163,8 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     cds: decodeSource(dynamic?.cdsConfig, at.at('cds_config')),
     admin: decodeAdmin(message.admin, ctx.at('admin')),
     stats: decodeStats(message.statsConfig, ctx.at('stats_config')),
-    statsFlushIntervalMs: message.statsFlush.case === 'statsFlushOnAdmin' ? 0 : durationMsOr(message.statsFlushInterval, 5000),
+    statsFlushIntervalMs:
+      message.statsFlush.case === 'statsFlushOnAdmin' ? 0 : durationMsOr(message.statsFlushInterval, STATS_FLUSH_INTERVAL_MS),
     statsSinks: decodeStatsSinks(message.statsSinks, ctx),
     runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
     localClusterName: message.clusterManager?.localClusterName ?? '',
@@ -171,9 +177,16 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     ...(overload === null ? {} : { overload }),
     unsupported: ctx.sink.unsupported,
   }
+  checkEviction(message, ctx)
   checkReferences(bootstrap, ctx)
   checkNode(bootstrap, ctx)
   return bootstrap
+}
+
+/** Of an interval without effect, as Envoy asks it. */
+function checkEviction({ statsEvictionInterval, statsFlushInterval }: BootstrapMessage, ctx: Ctx): void {
+  if (durationMsOr(statsEvictionInterval, 0) % durationMsOr(statsFlushInterval, STATS_FLUSH_INTERVAL_MS) > 0)
+    ctx.at('stats_eviction_interval').error('must be a multiple of stats_flush_interval')
 }
 
 /** A proxy that subscribes to anything has to say who it is. */
@@ -270,13 +283,11 @@ function decodeStats(stats: StatsConfigMessage | undefined, ctx: Ctx): StatsConf
       matcher?.case === 'inclusionList' ? decodeListStringMatcher(matcher.value, ctx.at('stats_matcher').at('inclusion_list')) : null,
     exclusion:
       matcher?.case === 'exclusionList' ? decodeListStringMatcher(matcher.value, ctx.at('stats_matcher').at('exclusion_list')) : null,
-    histogramBuckets: (stats?.histogramBucketSettings ?? []).map((setting, i) => ({
-      match:
-        setting.match === undefined
-          ? { kind: 'prefix', value: '', ignoreCase: false }
-          : decodeStringMatcher(setting.match, ctx.at('histogram_bucket_settings', i).at('match')),
-      buckets: [...setting.buckets].sort((a, b) => a - b),
-    })),
+    histogramBuckets: (stats?.histogramBucketSettings ?? []).flatMap(({ match, buckets }, i) => {
+      const decoded = match === undefined ? ANY_NAME : decodeStringMatcher(match, ctx.at('histogram_bucket_settings', i).at('match'))
+      // One that is about bins alone leaves the buckets to the next that matches.
+      return buckets.length === 0 ? [] : [{ match: decoded, buckets: [...buckets].sort((a, b) => a - b) }]
+    }),
   }
 }
 
@@ -294,7 +305,9 @@ function checkTagRegex(regex: string, ctx: Ctx): void {
 
 function decodeRuntime(runtime: LayeredRuntime | undefined, ctx: Ctx): Bootstrap['runtime'] {
   checkNames(runtime?.layers ?? [], ctx, 'layers', 'layer')
-  return (runtime?.layers ?? []).map((layer, i) => decodeRuntimeLayer(layer, ctx.at('layers', i)))
+  const layers = (runtime?.layers ?? []).map((layer, i) => decodeRuntimeLayer(layer, ctx.at('layers', i)))
+  if (layers.filter(layer => layer.isAdmin).length > 1) ctx.at('layers').error('there can only be one admin_layer')
+  return layers
 }
 
 function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {

@@ -14,6 +14,7 @@ import {
   ProxyProcess,
   routesTo,
   socketAddress,
+  staticCluster,
   stopAll,
   tcpProxy,
   until,
@@ -108,6 +109,45 @@ describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
     await ads.apply({ listeners: [rdsListener()] })
     expect(await detail()).toBeUndefined()
     holder.close()
+  })
+
+  it('passes over a cluster by the name of a static one, and says so once', async () => {
+    await ads.apply({ clusters: [edsCluster('app'), staticCluster('xds', one.port)], endpoints: [assignment('app', [two.port])] })
+    await until('the new endpoints', async () => (await fetchOnce(port)).body === 'two')
+    expect(ads.nacks).toEqual([])
+    expect(await proxy.untilLog('Cluster xds is static: what comes by its name is passed over')).toBeTruthy()
+    const dump = await proxy.json('/config_dump')
+    const clusters = dump.configs.find((each: { '@type': string }) => each['@type'].endsWith('.ClustersConfigDump'))
+    expect(clusters.dynamic_active_clusters.map((each: { cluster: { name: string } }) => each.cluster.name)).toEqual(['app'])
+  })
+
+  it('a listener whose own routes name a cluster that is not there answers 503 until it is', async () => {
+    const own = await freePort()
+    await ads.apply({ listeners: [rdsListener(), listener('own', own, [hcm({ route_config: routesTo('later') })])] })
+    expect(ads.nacks).toEqual([])
+    await until('the listener', async () => (await fetchOnce(own)).status === 503)
+    await ads.apply({
+      clusters: [edsCluster('app'), edsCluster('later')],
+      endpoints: [assignment('app', [one.port]), assignment('later', [two.port])],
+    })
+    await until('its cluster', async () => (await fetchOnce(own)).body === 'two')
+  })
+
+  it('at the start a listener serves while another one waits for its routes', async () => {
+    const ready = await freePort()
+    const unrouted = hcm({ rds: { config_source: adsSource, route_config_name: 'nowhere' } })
+    const other = await new AdsFixture().start()
+    other.set({
+      clusters: [edsCluster('app')],
+      endpoints: [assignment('app', [one.port])],
+      listeners: [listener('waiting', await freePort(), [unrouted]), listener('ready', ready, [hcm({ route_config: routesTo('app') })])],
+      routes: [],
+    })
+    const starting = await ProxyProcess.start({ bootstrap: other.bootstrap(apiType), untilReady: false })
+    await until('the listener that has all it needs', async () => (await fetchOnce(ready).catch(() => null))?.body === 'one')
+    expect((await starting.get('/ready')).status).toBe(503)
+    await starting.kill()
+    other.kill()
   })
 
   it('refuses a bad resource by path, takes the good ones beside it and keeps the last good one serving', async () => {

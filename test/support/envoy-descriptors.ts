@@ -1,5 +1,6 @@
 // The .proto files that an Envoy executable was built from: their descriptors stand in it, one after another, as protoc wrote them. Found by
-// the name that each begins with, and read to where a field follows that no file has. Used by the test that compares our fields with Envoy's.
+// the name that each begins with, and read to where a field follows that no file has. Used by the tests that compare our fields, and what is
+// asked of them, with Envoy's.
 import { readFileSync } from 'node:fs'
 import { fromBinary } from '@bufbuild/protobuf'
 import { type DescriptorProto, type FileDescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
@@ -11,20 +12,20 @@ const MAX_NAME = 130
 const SYNTAX = 12
 const BYTES = 2
 
-/** Message -> field -> number, of every message that the executable knows. */
-export function envoyFields(path: string): ReadonlyMap<string, ReadonlyMap<string, number>> {
+/** Every message that the executable knows, by full name. */
+export function envoyMessages(path: string): ReadonlyMap<string, DescriptorProto> {
   const executable = readFileSync(path)
-  const fields = new Map<string, ReadonlyMap<string, number>>()
+  const messages = new Map<string, DescriptorProto>()
   const add = (message: DescriptorProto, scope: string): void => {
     const name = `${scope}.${message.name}`
-    fields.set(name, new Map(message.field.map(field => [field.name, field.number])))
+    messages.set(name, message)
     for (const nested of message.nestedType) add(nested, name)
   }
   for (let at = executable.indexOf(SUFFIX); at !== -1; at = executable.indexOf(SUFFIX, at + 1)) {
     const file = fileNamed(executable, at + SUFFIX.length)
     for (const message of file?.messageType ?? []) add(message, file!.package)
   }
-  return fields
+  return messages
 }
 
 /** The file whose name ends at `end`, if one begins with it. */

@@ -40,6 +40,10 @@ export class ClusterKind implements ResourceKind {
     this.server.config.removeCluster(name)
   }
 
+  isStatic(name: string): boolean {
+    return this.bootstrap.clusters.some(cluster => cluster.name === name)
+  }
+
   refused(): void {}
 
   /** As Envoy, which counts an update that brought something. */

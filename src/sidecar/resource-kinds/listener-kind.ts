@@ -38,6 +38,10 @@ export class ListenerKind implements ResourceKind {
     this.server.config.removeListener(name)
   }
 
+  isStatic(name: string): boolean {
+    return this.bootstrap.listeners.some(listener => listener.name === name)
+  }
+
   refused(): void {}
 
   settled(outcome: UpdateOutcome): void {

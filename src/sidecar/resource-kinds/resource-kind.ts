@@ -25,6 +25,8 @@ export interface ResourceKind {
   /** Decodes and applies one resource; the reasons why it was not. `source`: where it comes from. Steps where it may take long. */
   apply(resource: XdsResource, source: ConfigSource): Applied | Steps<Applied>
   remove(name: string, source: ConfigSource): void
+  /** Whether the name is that of a resource of the bootstrap. What comes by it is passed over, as in Envoy: neither refused nor in use. */
+  isStatic?(name: string): boolean
   /** A version came that was refused: the start does not wait for it. */
   refused(name: string): void
   /** All of an update has been applied or refused. */

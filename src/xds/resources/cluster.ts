@@ -89,11 +89,11 @@ export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster
 }
 
 function decodeSocketMatches(cluster: ClusterMessage, ctx: Ctx): TransportSocketMatch[] {
-  return cluster.transportSocketMatches.map((match, i) => ({
-    name: match.name,
-    match: plainObject(match.match ?? {}),
-    tls: decodeUpstreamSocket(match.transportSocket, ctx.at('transport_socket_matches', i).at('transport_socket')),
-  }))
+  return cluster.transportSocketMatches.map((match, i) => {
+    const at = ctx.at('transport_socket_matches', i).at('transport_socket')
+    if (match.transportSocket === undefined) at.error('value is required')
+    return { name: match.name, match: plainObject(match.match ?? {}), tls: decodeUpstreamSocket(match.transportSocket, at) }
+  })
 }
 
 function decodeKeepalive(cluster: ClusterMessage): Cluster['tcpKeepalive'] {
@@ -139,7 +139,7 @@ function decodeBuiltIn(cluster: ClusterMessage, type: Cluster_DiscoveryType, ctx
     case Cluster_DiscoveryType.EDS:
       return decodeEds(cluster, ctx)
     case Cluster_DiscoveryType.ORIGINAL_DST:
-      return decodeOriginalDst(cluster)
+      return decodeOriginalDst(cluster, ctx)
     default:
       return { kind: 'static', assignment: assignmentOf(cluster, ctx, 'ip') }
   }
@@ -169,8 +169,10 @@ function decodeEds(cluster: ClusterMessage, ctx: Ctx): Discovery {
   return { ...discovery, source: decodeConfigSource(config.edsConfig, at.at('eds_config')) ?? { kind: 'ads' } }
 }
 
-function decodeOriginalDst(cluster: ClusterMessage): Discovery {
+function decodeOriginalDst(cluster: ClusterMessage, ctx: Ctx): Discovery {
   const config = cluster.lbConfig.case === 'originalDstLbConfig' ? cluster.lbConfig.value : undefined
+  if (config !== undefined && config.httpHeaderName !== '' && !config.useHttpHeader)
+    ctx.at('original_dst_lb_config').at('http_header_name').error('needs use_http_header')
   return {
     kind: 'originalDst',
     useHttpHeader: config?.useHttpHeader ?? false,

@@ -184,6 +184,7 @@ export function decodeConfigSource(source: ConfigSourceMessage | undefined, ctx:
       checkExists(specifier.value.path, ctx.at('path_config_source').at('path'))
       return { kind: 'path', path: specifier.value.path, watchedDirectory: specifier.value.watchedDirectory?.path ?? '' }
     case 'path':
+      if (specifier.value === '') ctx.at('path').error('value length must be at least 1 characters')
       checkExists(specifier.value, ctx.at('path'))
       return { kind: 'path', path: specifier.value, watchedDirectory: '' }
     default:

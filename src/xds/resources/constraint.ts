@@ -12,7 +12,14 @@ export type Constraint = (value: unknown) => string | null
 const IGNORE_EMPTY = new Set([
   'envoy.config.core.v3.UpstreamHttpProtocolOptions.override_auto_sni_header',
   'envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry.hostname',
+  'envoy.extensions.filters.http.api_key_auth.v3.KeySource.header',
+  'envoy.extensions.filters.http.api_key_auth.v3.KeySource.cookie',
 ])
+
+/** Whether an empty string passes whatever the rule says. */
+export function mayBeEmpty(field: DescField): boolean {
+  return IGNORE_EMPTY.has(`${field.parent.typeName}.${field.name}`)
+}
 
 const HEADER_NAME = /^:?[0-9a-zA-Z!#$%&'*+\-.^_|~`]+$/
 const HEADER_VALUE = /^[^\u0000-\u0008\u000A-\u001F\u007F]*$/
@@ -121,7 +128,7 @@ export function compileConstraint(rules: FieldRules | undefined, field: DescFiel
   if (rules === undefined) return null
   const constraint = constraintOf(rules, field)
   if (constraint === null) return null
-  if (IGNORE_EMPTY.has(`${field.parent.typeName}.${field.name}`)) return value => (value === '' ? null : constraint(value))
+  if (mayBeEmpty(field)) return value => (value === '' ? null : constraint(value))
   return constraint
 }
 
@@ -216,12 +223,12 @@ export function isRequired(rules: FieldRules | undefined): boolean {
   return (type.case === 'duration' || type.case === 'any' || type.case === 'timestamp') && own(type.value, 'required') === true
 }
 
-/** 315,576,000,000 s: protobuf's bound; Envoy refuses larger durations, and negative ones wherever it reads them. */
-const MAX_DURATION_SECONDS = 315_576_000_000n
+/** What Envoy counts in nanoseconds of 63 bits has to be shorter than this; it refuses longer durations, and negative ones, wherever they stand. */
+const DURATION_BOUND_SECONDS = 9_223_372_036n
 
 export function durationProblem(duration: Duration): string | null {
   if (duration.seconds < 0n || duration.nanos < 0) return 'expected a positive duration'
-  if (duration.seconds > MAX_DURATION_SECONDS || duration.nanos > 999_999_999) return 'duration out of range'
+  if (duration.seconds >= DURATION_BOUND_SECONDS || duration.nanos > 999_999_999) return 'duration out of range'
   return null
 }
 

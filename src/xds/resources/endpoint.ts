@@ -27,6 +27,7 @@ export function decodeAssignment(assignment: ClusterLoadAssignment, ctx: Ctx, ho
   const localities = assignment.endpoints.map((locality, i) => decodeLocality(locality, ctx.at('endpoints', i), hosts))
   checkLocalityWeights(localities, ctx)
   const policy = assignment.policy
+  if (policy !== undefined && policy.dropOverloads.length > 1) ctx.at('policy').at('drop_overloads').error('there can only be one category')
   return {
     clusterName: assignment.clusterName,
     localities,

@@ -18,7 +18,7 @@ import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeHttpFilters } from './http-filter.js'
 import { decodeEarlyMutations } from './http-filters/mutations.js'
-import { decodeCommonHttp, decodeHttp1, decodeHttp2 } from './http-options.js'
+import { decodeDownstreamCommon, decodeHttp1, decodeHttp2 } from './http-options.js'
 import { decodeIpDetection } from './ip-detection.js'
 import { decodeRouteTable } from './route.js'
 import { decodeScopedRoutes } from './scoped-routes.js'
@@ -58,7 +58,7 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
     addUserAgent: hcm.addUserAgent ?? false,
     http1: decodeHttp1(hcm.httpProtocolOptions, ctx.at('http_protocol_options')),
     http2: decodeHttp2(hcm.http2ProtocolOptions, ctx.at('http2_protocol_options')),
-    common: decodeCommonHttp(hcm.commonHttpProtocolOptions),
+    common: decodeDownstreamCommon(hcm.commonHttpProtocolOptions, ctx.at('common_http_protocol_options')),
     serverName: hcm.serverName || 'envoy',
     serverHeaderTransformation: enumName(
       HttpConnectionManager_ServerHeaderTransformationSchema,

@@ -73,10 +73,13 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
   ],
   [
     'ext_authz.v3.ExtAuthzPerRoute',
-    m => {
+    (m, ctx) => {
       const { override } = m as ExtAuthzPerRoute
-      const extensions = override.case === 'checkSettings' ? Object.entries(override.value.contextExtensions) : []
-      return { disabled: override.case === 'disabled', kind: 'extAuthz', contextExtensions: new Map(extensions) }
+      const settings = override.case === 'checkSettings' ? override.value : null
+      if (settings?.disableRequestBodyBuffering && settings.withRequestBody !== undefined)
+        ctx.at('check_settings').error('only one of disable_request_body_buffering and with_request_body may be set')
+      const extensions = Object.entries(settings?.contextExtensions ?? {})
+      return { disabled: override.case === 'disabled' && override.value, kind: 'extAuthz', contextExtensions: new Map(extensions) }
     },
   ],
   ['ext_proc.v3.ExtProcPerRoute', (m, ctx) => decodeExtProcOverride(m as ExtProcPerRoute, ctx)],

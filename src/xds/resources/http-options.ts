@@ -14,6 +14,12 @@ import { durationMsOr, enumName } from './values.js'
 
 const HOUR_MS = 3_600_000
 
+/** Of a connection manager, whose limit of heads is max_request_headers_kb. */
+export function decodeDownstreamCommon(options: HttpProtocolOptions | undefined, ctx: Ctx): CommonHttpOptions {
+  if (options?.maxResponseHeadersKb !== undefined) ctx.at('max_response_headers_kb').error('is for clusters')
+  return decodeCommonHttp(options)
+}
+
 export function decodeCommonHttp(options: HttpProtocolOptions | undefined): CommonHttpOptions {
   return {
     idleTimeoutMs: durationMsOr(options?.idleTimeout, HOUR_MS),

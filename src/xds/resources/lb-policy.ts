@@ -198,6 +198,8 @@ function decodeLegacySubset(cluster: Cluster, ctx: Ctx): SubsetConfig | null {
   const config = cluster.lbSubsetConfig
   // Without selectors Envoy does not build a subset balancer at all.
   if (config === undefined || config.subsetSelectors.length === 0) return null
+  if (config.localityWeightAware && cluster.commonLbConfig?.localityConfigSpecifier.case !== 'localityWeightedLbConfig')
+    ctx.at('lb_subset_config').at('locality_weight_aware').error('needs a locality_weighted_lb_config')
   const fallback = enumName(Cluster_LbSubsetConfig_LbSubsetFallbackPolicySchema, config.fallbackPolicy)
   return subsetConfig(
     config,
@@ -235,7 +237,7 @@ function subsetConfig(config: SubsetMessage, fallback: string, selectorFallback:
         if (foreign === undefined && selector.fallbackKeysSubset.length === selector.keys.length) {
           at.at('fallback_keys_subset').error("must be fewer than the selector's keys")
         }
-      }
+      } else if (selector.fallbackKeysSubset.length > 0) at.at('fallback_keys_subset').error('can only be set with KEYS_SUBSET')
       if (selector.singleHostPerSubset && selector.keys.length !== 1) at.at('single_host_per_subset').error('needs exactly one key')
       return {
         keys: [...selector.keys].sort(),

@@ -28,7 +28,7 @@ import { decodeCidrs } from './address.js'
 import { describeType, typeNameOf, unpackAny } from './any.js'
 import { decodeCelTree } from './cel.js'
 import type { Ctx } from './field-path.js'
-import { decodeValueMatcher } from './matchers.js'
+import { decodeValueMatcher, IGNORE_CASE_OF_REGEX } from './matchers.js'
 import { checkRegex, isHeaderName } from './values.js'
 
 /** Deeper trees are refused. */
@@ -294,6 +294,7 @@ function decodeXdsStringMatcher({ matchPattern, ignoreCase }: StringMatcherMessa
       // RE2 is the only engine there is; its absence has been reported.
       if (matchPattern.value.engineType.case === undefined) return NO_STRING
       checkRegex(matchPattern.value.regex, ctx.at('safe_regex').at('regex'))
+      if (ignoreCase) ctx.at('ignore_case').error(IGNORE_CASE_OF_REGEX)
       return { kind: 'regex', value: matchPattern.value.regex }
     default:
       return NO_STRING // reported

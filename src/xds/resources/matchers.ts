@@ -24,6 +24,8 @@ import { checkRegex } from './values.js'
 /** Stand-in after an error was recorded: matches nothing that exists. */
 const NO_STRING: StringMatcher = { kind: 'exact', value: '\0', ignoreCase: false }
 
+export const IGNORE_CASE_OF_REGEX = 'ignore_case has no effect for safe_regex: write (?i) into the regex'
+
 export function decodeRegex(matcher: RegexMatcher, ctx: Ctx): string {
   const engine = matcher.engineType.case ?? 'googleRe2'
   if (engine !== 'googleRe2') ctx.error(`unknown regex engine '${engine}'`)
@@ -41,6 +43,7 @@ export function decodeStringMatcher(matcher: StringMatcherMessage, ctx: Ctx): St
     case 'contains':
       return { kind: pattern.case, value: pattern.value, ignoreCase }
     case 'safeRegex':
+      if (ignoreCase) ctx.at('ignore_case').error(IGNORE_CASE_OF_REGEX)
       return { kind: 'regex', value: decodeRegex(pattern.value, ctx.at('safe_regex')) }
     case 'custom':
       return NO_STRING // refused by field-support

@@ -23,7 +23,7 @@ import type { Ctx } from './field-path.js'
 import { checkFormat } from './format-string.js'
 import { decodeHttpConnectionManager } from './http-connection-manager.js'
 import { decodeTokenBucket } from './http-filters/traffic.js'
-import { decodeRbacMatcher, decodeRbacRules, NETWORK_RBAC_INPUTS } from './rbac.js'
+import { decodeRbacMatcher, decodeRbacRules, NETWORK_RBAC_INPUTS, refuseHeaderRules } from './rbac.js'
 import { decodeHeaderOptions, decodeMetadata, durationMsOr } from './values.js'
 
 const HOUR_MS = 3_600_000
@@ -33,7 +33,7 @@ type FilterDecoder = (name: string, message: unknown, ctx: Ctx) => NetworkFilter
 
 const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecoder>([
   ['rbac.v3.RBAC', (name, m, ctx) => ({ kind: 'rbac', name, rbac: decodeNetworkRbac(m as RBAC, ctx) })],
-  ['connection_limit.v3.ConnectionLimit', (name, m) => decodeConnectionLimit(name, m as ConnectionLimit)],
+  ['connection_limit.v3.ConnectionLimit', (name, m, ctx) => decodeConnectionLimit(name, m as ConnectionLimit, ctx)],
   ['local_ratelimit.v3.LocalRateLimit', (name, m, ctx) => decodeLocalRateLimit(name, m as LocalRateLimit, ctx)],
   ['ext_authz.v3.ExtAuthz', (name, m, ctx) => decodeNetworkExtAuthz(name, m as ExtAuthz, ctx)],
   ['sni_cluster.v3.SniCluster', name => ({ kind: 'sniCluster', name })],
@@ -96,6 +96,8 @@ function decodeNetworkFilter(filter: Filter, ctx: Ctx): NetworkFilter | null {
 }
 
 function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {
+  refuseHeaderRules(rbac.rules, ctx.at('rules'))
+  refuseHeaderRules(rbac.shadowRules, ctx.at('shadow_rules'))
   return {
     rules: decodeRbacRules(rbac.rules, ctx.at('rules')),
     shadowRules: decodeRbacRules(rbac.shadowRules, ctx.at('shadow_rules')),
@@ -109,7 +111,8 @@ function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {
 }
 
 /** null: switched off by runtime_enabled. */
-function decodeConnectionLimit(name: string, limit: ConnectionLimit): NetworkFilter | null {
+function decodeConnectionLimit(name: string, limit: ConnectionLimit, ctx: Ctx): NetworkFilter | null {
+  if (limit.maxConnections === undefined) ctx.at('max_connections').error('value is required')
   if (limit.runtimeEnabled?.defaultValue === false) return null
   return {
     kind: 'connectionLimit',

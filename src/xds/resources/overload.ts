@@ -82,7 +82,7 @@ function decodeMonitor({ name, configType }: ResourceMonitorMessage, ctx: Ctx): 
   }
   const { typeName, typeUrl, message, known } = unpackAny(configType.value, at)
   if (message === null && known) return null
-  const monitor = monitorOf(name, typeName, message)
+  const monitor = monitorOf(name, typeName, message, at)
   if (monitor === null) {
     const there = 'there are envoy.resource_monitors.fixed_heap, cgroup_memory, global_downstream_max_connections and injected_resource'
     at.error(`unknown resource monitor '${name}' (${describeType(typeUrl)}): ${there}`)
@@ -90,13 +90,16 @@ function decodeMonitor({ name, configType }: ResourceMonitorMessage, ctx: Ctx): 
   return monitor
 }
 
-function monitorOf(name: string, typeName: string, message: Message | null): ResourceMonitor | null {
+function monitorOf(name: string, typeName: string, message: Message | null, ctx: Ctx): ResourceMonitor | null {
   switch (typeName) {
-    case 'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig':
-      return { name, kind: 'fixed-heap', maxBytes: Number((message as FixedHeapConfig).maxHeapSizeBytes) }
+    case 'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig': {
+      const { maxHeapSizeBytes } = message as FixedHeapConfig
+      if (maxHeapSizeBytes === 0n) ctx.at('max_heap_size_bytes').error('value must be greater than 0')
+      return { name, kind: 'fixed-heap', maxBytes: Number(maxHeapSizeBytes) }
+    }
     case 'envoy.extensions.resource_monitors.cgroup_memory.v3.CgroupMemoryConfig': {
       const { maxMemoryBytes } = message as CgroupMemoryConfig
-      return { name, kind: 'cgroup-memory', maxBytes: maxMemoryBytes === undefined ? null : Number(maxMemoryBytes) }
+      return { name, kind: 'cgroup-memory', maxBytes: !maxMemoryBytes ? null : Number(maxMemoryBytes) }
     }
     case 'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig':
       return { name, kind: 'downstream-connections', max: Number((message as DownstreamConnectionsConfig).maxActiveDownstreamConnections) }

@@ -48,6 +48,31 @@ export function decodeRbacRules(rules: RBAC | undefined, ctx: Ctx): RbacRules | 
   }
 }
 
+/** For a filter of connections: they have no headers, and a rule that nothing can match would deny nothing. */
+export function refuseHeaderRules(rules: RBAC | undefined, ctx: Ctx): void {
+  for (const [name, { permissions, principals }] of Object.entries(rules?.policies ?? {})) {
+    const at = ctx.at('policies', name)
+    permissions.forEach((permission, i) => {
+      if (asksHeader(permission)) at.at('permissions', i).error(NO_HEADERS)
+    })
+    principals.forEach((principal, i) => {
+      if (namesHeader(principal)) at.at('principals', i).error(NO_HEADERS)
+    })
+  }
+}
+
+const NO_HEADERS = 'header rules are not supported by the network filter: a connection has no headers'
+
+function asksHeader({ rule }: Permission): boolean {
+  if (rule.case === 'andRules' || rule.case === 'orRules') return rule.value.rules.some(asksHeader)
+  return rule.case === 'notRule' ? asksHeader(rule.value) : rule.case === 'header'
+}
+
+function namesHeader({ identifier }: Principal): boolean {
+  if (identifier.case === 'andIds' || identifier.case === 'orIds') return identifier.value.ids.some(namesHeader)
+  return identifier.case === 'notId' ? namesHeader(identifier.value) : identifier.case === 'header'
+}
+
 const CONNECTION_INPUTS: readonly MatchInput['kind'][] = [
   'destinationIp',
   'destinationPort',

@@ -101,6 +101,7 @@ function decodeWeightedClusters(weighted: WeightedCluster, ctx: Ctx): ClusterSpe
     const at = ctx.at('clusters', i)
     if (cluster.name !== '' && cluster.clusterHeader !== '') at.error('only one of name and cluster_header may be set')
     if (cluster.name === '' && cluster.clusterHeader === '') at.error('one of name and cluster_header is required')
+    if (cluster.weight === undefined) at.at('weight').error('value is required')
     return {
       name: cluster.name,
       clusterHeader: cluster.clusterHeader.toLowerCase(),

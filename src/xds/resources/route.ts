@@ -49,7 +49,8 @@ export function* decodeRouteTableInSteps(
   needsName: boolean,
 ): Steps<RouteTable> {
   if (needsName && config.name === '') ctx.at('name').error('value length must be at least 1 characters')
-  const maxBody = config.maxDirectResponseBodySizeBytes ?? DEFAULT_DIRECT_RESPONSE_BYTES
+  // Zero is no limit.
+  const maxBody = (config.maxDirectResponseBodySizeBytes ?? DEFAULT_DIRECT_RESPONSE_BYTES) || Number.POSITIVE_INFINITY
   const virtualHosts: VirtualHost[] = []
   const domains: (readonly string[])[] = []
   for (const messages of hosts) {

@@ -19,6 +19,8 @@ export function decodeUpstreamHttp(cluster: Cluster, ctx: Ctx): UpstreamHttp {
     else if (name.startsWith('envoy.')) at.unsupported()
     else at.error(`unknown protocol options '${name}' (${describeType(any.typeUrl)})`)
   }
+  if (cluster.maxRequestsPerConnection !== undefined && typed?.commonHttpProtocolOptions?.maxRequestsPerConnection !== undefined)
+    ctx.at('max_requests_per_connection').error('only one of this and that of HttpProtocolOptions may be set')
   if (typed !== null) return decodeTyped(typed, ctx.at('typed_extension_protocol_options', KEY))
   const common = decodeCommonHttp(cluster.commonHttpProtocolOptions)
   return {

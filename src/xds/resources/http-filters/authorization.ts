@@ -19,6 +19,9 @@ import { decodeRbacMatcher, decodeRbacRules, HTTP_RBAC_INPUTS } from '../rbac.js
 import { decodeRouteMatch } from '../route-match.js'
 import { decodeRuntimeFraction, durationMsOr } from '../values.js'
 
+/** Keys are asked for by scheme and host. */
+const ABSOLUTE_URI = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]+/i
+
 export function decodeHttpRbac(rbac: RBAC, ctx: Ctx): RbacConfig {
   return {
     rules: decodeRbacRules(rbac.rules, ctx.at('rules')),
@@ -157,7 +160,12 @@ function decodeJwtProvider(name: string, provider: JwtProviderMessage, ctx: Ctx)
     fromParams: provider.fromParams,
     fromCookies: provider.fromCookies,
     clockSkewSeconds: provider.clockSkewSeconds === 0 ? CLOCK_SKEW_SECONDS : provider.clockSkewSeconds,
-    claimToHeaders: provider.claimToHeaders.map(claim => ({ headerName: claim.headerName.toLowerCase(), claimName: claim.claimName })),
+    claimToHeaders: provider.claimToHeaders.map(({ headerName, claimName, claimPath }, i) => {
+      // One with both is refused for its path.
+      if (claimName === '' && claimPath.length === 0)
+        ctx.at('claim_to_headers', i).error(`the entry for header '${headerName}' has to name its claim: set claim_name`)
+      return { headerName: headerName.toLowerCase(), claimName }
+    }),
     clearRouteCache: provider.clearRouteCache,
     jwks: decodeJwks(provider, ctx),
     // 0 = no cache; an empty jwt_cache_config means 100 tokens.
@@ -171,7 +179,11 @@ function decodeJwks(provider: JwtProviderMessage, ctx: Ctx): JwtProvider['jwks']
     const { httpUri, cacheDuration, asyncFetch, retryPolicy } = source.value
     const at = ctx.at('remote_jwks')
     if (httpUri === undefined) at.at('http_uri').error('value is required')
+    else if (!ABSOLUTE_URI.test(httpUri.uri)) at.at('http_uri').at('uri').error(`'${httpUri.uri}' is not an absolute URI`)
     const base = durationMsOr(retryPolicy?.retryBackOff?.baseInterval, 1000)
+    const longest = durationMsOr(retryPolicy?.retryBackOff?.maxInterval, base * 10)
+    if (longest < base)
+      at.at('retry_policy').at('retry_back_off').at('max_interval').error('must be greater than or equal to the base_interval')
     return {
       kind: 'remote',
       uri: httpUri?.uri ?? '',
@@ -182,7 +194,7 @@ function decodeJwks(provider: JwtProviderMessage, ctx: Ctx): JwtProvider['jwks']
       failedRefetchMs: durationMsOr(asyncFetch?.failedRefetchDuration, 1000),
       retries: retryPolicy === undefined ? 0 : (retryPolicy.numRetries ?? 1),
       retryBaseMs: base,
-      retryMaxMs: durationMsOr(retryPolicy?.retryBackOff?.maxInterval, base * 10),
+      retryMaxMs: longest,
     }
   }
   const local = source.case === 'localJwks' ? decodeDataSource(source.value, ctx.at('local_jwks')) : null

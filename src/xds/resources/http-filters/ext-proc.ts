@@ -39,6 +39,7 @@ export function decodeExtProc(config: ExternalProcessor, ctx: Ctx): ExtProcConfi
   const rules = config.forwardRules
   const at = ctx.at('forward_rules')
   const options = config.metadataOptions
+  if (config.grpcService === undefined && config.httpService === undefined) ctx.at('grpc_service').error('value is required')
   return {
     service: decodeClusterService(config.grpcService, ctx.at('grpc_service')),
     failureModeAllow: config.failureModeAllow,

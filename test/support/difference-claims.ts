@@ -153,7 +153,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '`config_source` `self`': claim(`${FIELDS}: is the ADS stream`),
   'a cluster that is removed while a route': claim('integration/ads.test.ts: a removed cluster keeps serving while a route names it'),
   'an answer with one resource that is refused': claim('integration/ads.test.ts: takes the good ones beside it'),
-  'one name twice in an answer': claim(`${XDS_CLIENT}: repeats the last good version in a NACK and does not take a refused`),
+  'one name twice in an answer': claim(`${XDS_CLIENT_SOTW}: repeats the last good version in a NACK and does not take a refused`),
   'a listener over LDS whose own routes name': claim(
     'integration/ads.test.ts: a listener whose own routes name a cluster that is not there',
   ),

@@ -21,6 +21,7 @@ const LAYERS = {
     'control/config-entries/duration.ts',
     'xds/client',
     'xds/gen',
+    'xds/server-distance.ts',
     'io',
   ],
   sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],

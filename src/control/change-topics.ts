@@ -9,6 +9,7 @@ import type { ConfigEntry } from './config-entries/types.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
 import type { EntryLinks } from './gateways/gateway-links.js'
 import type { PeeringTable } from './peering/peering-table.js'
+import type { ExportedServices } from './peering/exported-services.js'
 import type { Peerings } from './peering/peerings.js'
 import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import type { FederationTable } from './spiffe/federation-table.js'
@@ -26,14 +27,16 @@ export function followChanges(parts: {
   readonly store: Store
   readonly peeringTable: PeeringTable
   readonly peerings: Peerings
+  readonly exports: Pick<ExportedServices, 'servicesChanged' | 'everythingChanged'>
   readonly federationTable: FederationTable
 }): void {
-  const { catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, federationTable } = parts
+  const { catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, exports, federationTable } = parts
   // What is registered moves `services`; how it is moves `health` alone, so that who reads names is not woken by every check.
   const registrations = new Map<string, string>()
   for (const name of catalog.serviceNames()) registrations.set(name, registrationsOf(catalog, name))
   catalog.onChange(({ services, nodes }) => {
     indexes.bump('health', store.index)
+    exports.servicesChanged(services)
     peerings.changed()
     if (nodes.size > 0) indexes.bump('nodes', store.index)
     let registered = nodes.size > 0
@@ -60,6 +63,7 @@ export function followChanges(parts: {
     indexes.bump('config', store.index)
     if (kind === 'service-intentions') indexes.bump('intentions', store.index)
     publisher.entryChanged(kind, name)
+    exports.everythingChanged()
     peerings.changed()
   })
   ca.onChange(() => {

@@ -204,11 +204,20 @@ export class ControlPlane {
     const links = new EntryLinks(entries, catalog)
     catalog.linkGateways(links)
     const indexes = new TopicIndexes(store.index)
+    const replicas = new Replicas(store, {
+      id: store.isShared ? store.notes.replica : node.id,
+      name: own.name,
+      address: own.address,
+      grpcAddress: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', own.address),
+      version: CONSUL_VERSION,
+      ...(options.locality && { locality: options.locality }),
+    })
     const leaves = new LeafCertificates({
       ca,
       store,
       seal,
       datacenter,
+      replicas,
       isWanted: service =>
         catalog.instancesOf(service).length + catalog.connectInstancesOf(service).length > 0 ||
         publisher.needsLeaf(service) ||
@@ -226,7 +235,7 @@ export class ControlPlane {
     this.cleanups.push(() => leaves.stop())
     const metrics: ControlMetrics = new ControlMetrics({
       instances: () => catalog.size,
-      proxies: () => catalog.proxies().length,
+      proxies: () => catalog.proxyCount,
       connectedProxies: () => ads.counts().connected,
       syncedProxies: () => ads.counts().synced,
       configEntries: () => entries.size,
@@ -323,7 +332,7 @@ export class ControlPlane {
       federations: federationTable,
       log: this.log,
     })
-    followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, federationTable })
+    followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, exports, federationTable })
 
     const targets = { store, catalog, entries }
     this.applyItems = items => applyOnce(items, targets)
@@ -378,17 +387,9 @@ export class ControlPlane {
       ...(options.loadReportIntervalMs === undefined ? {} : { intervalMs: options.loadReportIntervalMs }),
       onFull: () => this.log.warn({}, 'observed traffic: no more edges and instances are kept than there are'),
     })
-    const replicas = new Replicas(store, {
-      id: store.isShared ? store.notes.replica : node.id,
-      name: own.name,
-      address: own.address,
-      grpcAddress: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', own.address),
-      version: CONSUL_VERSION,
-      ...(options.locality && { locality: options.locality }),
-    })
     const balance = new StreamBalance({
       ads,
-      proxies: () => catalog.proxies().length,
+      proxies: () => catalog.proxyCount,
       servers: () => replicas.list().length,
       onShed: (shed, most) => this.log.info({ shed, most }, 'xds streams ended, so that their proxies go to other servers'),
     })

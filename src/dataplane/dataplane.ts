@@ -43,7 +43,7 @@ export class Dataplane {
     const { settings, log, random } = options
     this.options = options
     this.metrics = new OwnMetrics(settings.telemetry.retentionMs, () => this.isProxyConnected())
-    this.servers = new ConsulServers({ settings: settings.servers, metrics: this.metrics, log, random })
+    this.servers = new ConsulServers({ settings: settings.servers, proxy: settings.proxy, metrics: this.metrics, log, random })
     this.admin = new AdminClient(settings.envoy.adminHost, settings.envoy.adminPort)
   }
 

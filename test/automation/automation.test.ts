@@ -423,12 +423,42 @@ it('what was applied last is told by whoever has the lock, and by nobody who had
   expect(problems).toEqual([expect.stringMatching(/^high availability: what was applied last is not written: .*session/)])
 })
 
+it('what was applied last is told of any number of tasks, and only what has changed of it', async () => {
+  const key = 'c5/leader'
+  const { ID } = await api.putJson<{ ID: string }>('/v1/session/create', { LockDelay: '0s' })
+  await api.put(`/v1/kv/${key}?acquire=${ID}`)
+  const problems: string[] = []
+  const sharedOf = () =>
+    new SharedApplied({ api, key: 'c5/applied', lockKey: key, session: () => ID, onProblem: reason => problems.push(reason) })
+  const shared = sharedOf()
+  // Together, in base64, more than Consul takes of one key or one transaction.
+  const records = Object.fromEntries(
+    Array.from({ length: 3_000 }, (_, i) => [`task-${i}`, { inputs: 'f'.repeat(100), id: `00000000-0000-0000-0000-${i}` }]),
+  )
+  const save = async (applied: typeof records): Promise<void> => {
+    shared.save(applied)
+    await shared.settled()
+  }
+  await save(records)
+  expect(problems).toEqual([])
+  expect({ ...(await sharedOf().load()) }).toEqual(records)
+  const indexOf = async (task: string): Promise<number> =>
+    (await api.getJson<{ ModifyIndex: number }[]>(`/v1/kv/c5/applied/${task}`))[0]!.ModifyIndex
+  const before = await indexOf('task-1')
+  const { 'task-2': _gone, ...rest } = records
+  await save({ ...rest, 'task-0': { inputs: 'another', id: 'x' } })
+  expect(await indexOf('task-1')).toBe(before)
+  const now = await sharedOf().load()
+  expect([Object.keys(now).length, now['task-0'], now['task-2']]).toEqual([2_999, { inputs: 'another', id: 'x' }, undefined])
+  expect(problems).toEqual([])
+})
+
 it('one that runs each task once leaves alone what those who share the work have told each other', async () => {
   const config = {
     high_availability: { cluster: { name: 'c3', storage: { consul: { session_ttl: '10s' } } } },
     task: [fileTask('single', '{{ keyOrDefault "single" "0" }}')],
   }
-  const applied = (): Promise<unknown> => api.getJson('/v1/kv/consul-terraform-sync/c3/applied?raw')
+  const applied = (): Promise<unknown> => api.getJson('/v1/kv/consul-terraform-sync/c3/applied/single?raw')
   const one = await run(config, 'single-1')
   await one.next('single')
   await one.automation.stop()
@@ -438,5 +468,5 @@ it('one that runs each task once leaves alone what those who share the work have
   const { automation } = make(config, 'single-2')
   expect(await automation.once(false)).toMatchObject([{ task: 'single', error: '' }])
   await automation.stop()
-  expect([before, await applied()]).toEqual([{ single: expect.anything() }, before])
+  expect([before, await applied()]).toEqual([{ inputs: expect.any(String), id: expect.any(String) }, before])
 })

@@ -89,23 +89,28 @@ describe('IPv6', () => {
   })
 
   it('has commands of its own without', () => {
-    const made = redirectText(plan, 'iptables', true)
-      .split('\n')
-      .filter(rule => /^ip6tables .* -[NA] /.test(rule))
-    expect(made).toHaveLength(13)
-    expect(made).toContain('ip6tables -w -t nat -A OUTRIGGER_OUTPUT -d fd00:1::/64 -j RETURN')
+    const made = restored(redirectText(plan, 'iptables', true), 'ip6tables')
+    expect(made).toHaveLength(15)
+    expect(made).toContain('-A OUTRIGGER_OUTPUT -d fd00:1::/64 -j RETURN')
     expect(made.join()).not.toMatch(/10\.0\.0\.0|DNAT/)
-    expect(redirectText({ ...plan, ipv6: false }, 'iptables', true)).not.toMatch(/ip6tables .* -[NA] /)
+    expect(redirectText({ ...plan, ipv6: false }, 'iptables', true)).not.toContain('ip6tables-restore')
     expect(redirectText(null, 'iptables', true)).toContain('ip6tables -w -t nat -X OUTRIGGER_INBOUND\n')
   })
 })
 
+/** What a command of the text gets to read. */
+function restored(text: string, tool: string): string[] {
+  const [, input = ''] = new RegExp(`^${tool}-restore -w --noflush <<END\n(.*?)^END$`, 'ms').exec(text) ?? []
+  return input.split('\n').slice(0, -1)
+}
+
 describe('the rules of iptables', () => {
-  it('say the same, and jump to the chains last', () => {
-    const rules = redirectText(PLAN, 'iptables', true).split('\n')
-    const made = rules.filter(rule => / -[NA] /.test(rule)).map(rule => rule.replace('iptables -w -t nat ', ''))
-    expect(made).toEqual([
-      '-N OUTRIGGER_OUTPUT',
+  it('say the same, at once', () => {
+    const text = redirectText(PLAN, 'iptables', true)
+    expect(restored(text, 'iptables')).toEqual([
+      '*nat',
+      ':OUTRIGGER_OUTPUT - [0:0]',
+      ':OUTRIGGER_INBOUND - [0:0]',
       '-A OUTRIGGER_OUTPUT -m owner --uid-owner 5995 -j RETURN',
       '-A OUTRIGGER_OUTPUT -m owner --uid-owner 100 -j RETURN',
       '-A OUTRIGGER_OUTPUT -p udp --dport 53 -j DNAT --to-destination 127.0.0.1:8600',
@@ -114,14 +119,14 @@ describe('the rules of iptables', () => {
       '-A OUTRIGGER_OUTPUT -d 10.0.0.0/8 -j RETURN',
       '-A OUTRIGGER_OUTPUT -p tcp --dport 3306 -j RETURN',
       '-A OUTRIGGER_OUTPUT -p tcp -j REDIRECT --to-ports 15001',
-      '-N OUTRIGGER_INBOUND',
+      '-A OUTPUT -j OUTRIGGER_OUTPUT',
       '-A OUTRIGGER_INBOUND -i lo -j RETURN',
       '-A OUTRIGGER_INBOUND -p tcp --dport 22 -j RETURN',
       '-A OUTRIGGER_INBOUND -p tcp -j REDIRECT --to-ports 20000',
       '-A PREROUTING -j OUTRIGGER_INBOUND',
-      '-A OUTPUT -j OUTRIGGER_OUTPUT',
+      'COMMIT',
     ])
-    expect(rules.indexOf('iptables -w -t nat -X OUTRIGGER_OUTPUT')).toBeLessThan(rules.indexOf('iptables -w -t nat -N OUTRIGGER_OUTPUT'))
+    expect(text.indexOf('iptables -w -t nat -X OUTRIGGER_OUTPUT')).toBeLessThan(text.indexOf('iptables-restore'))
   })
 })
 
@@ -164,7 +169,7 @@ describe.runIf(process.platform === 'linux')('connect redirect-traffic', () => {
     const web = await redirect('-proxy-id=web-sidecar-proxy', '-proxy-uid=5995', '-exclude-inbound-port=22', '-dry-run')
     expect(web).toMatchObject({ code: 0, err: '' })
     for (const port of [16_001, 20_000, 22, 9_102, 21_500]) expect(web.out).toContain(String(port))
-    const ip6 = /table ip6 outrigger \{|ip6tables .* -A /
+    const ip6 = /table ip6 outrigger \{|ip6tables-restore/
     expect(web.out).toMatch(ip6)
     const api = await redirect('-proxy-id=api-sidecar-proxy', '-proxy-uid=5995', '-dry-run')
     expect(api.out).toContain('17001')

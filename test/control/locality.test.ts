@@ -129,6 +129,73 @@ describe('PrioritizeByLocality', () => {
   })
 })
 
+describe('order-by-locality', () => {
+  const resolver = (Policy: object) => ({
+    ...{ Kind: 'service-resolver', Name: 'api' },
+    Failover: {
+      '*': {
+        Targets: [{ Service: 'far' }, { Service: 'listed' }, { Service: 'region' }, { Service: 'zone' }, { Service: 'none' }],
+        Policy,
+      },
+    },
+  })
+  /** The addresses of the targets, in the order in which they are tried. */
+  const tried = (sidecar: TestSidecar): string[] =>
+    [...sidecar.endpoints.keys()]
+      .filter(name => name.startsWith('failover-target~'))
+      .sort()
+      .map(name => {
+        const [endpoint] = sidecar.endpoints.get(name)!.endpoints.flatMap(({ lbEndpoints }) => lbEndpoints)
+        if (endpoint === undefined) return ''
+        return (endpoint.hostIdentifier.value as { address: { address: { value: { address: string } } } }).address.address.value.address
+      })
+
+  async function targets(): Promise<void> {
+    await place('n0', '10.0.0.9', 'api', { Region: 'asia', Zone: 'a' })
+    await place('n1', '10.0.0.1', 'far', { Region: 'africa', Zone: 'a' })
+    await place('n2', '10.0.0.2', 'listed', { Region: 'us', Zone: 'a' })
+    await place('n3', '10.0.0.3', 'region', { Region: 'eu', Zone: 'b' })
+    await place('n4', '10.0.0.4', 'zone', { Region: 'eu', Zone: 'a' })
+  }
+  const listed = ['10.0.0.9', '10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '']
+
+  it('fails over to the nearest target first, each proxy by its own place, and the regions of the policy before others', async () => {
+    await targets()
+    await place('w1', '10.0.1.1', 'web', { Region: 'eu', Zone: 'a' })
+    await place('w2', '10.0.1.2', 'web', { Region: 'us', Zone: 'b' })
+    await place('w3', '10.0.1.3', 'web', undefined)
+    await put('/v1/config', resolver({ Mode: 'order-by-locality', Regions: ['us', 'eu'] }))
+    const [near, west, nowhere] = [await callerOn('w1'), await callerOn('w2'), await callerOn('w3')]
+    // The service itself stays the first, and what has no instances is the last.
+    const inEurope = ['10.0.0.9', '10.0.0.4', '10.0.0.3', '10.0.0.2', '10.0.0.1', '']
+    await near.until(() => tried(near).join() === inEurope.join())
+    await west.until(() => tried(west).join() === ['10.0.0.9', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.1', ''].join())
+    await nowhere.until(() => tried(nowhere).join() === ['10.0.0.9', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.1', ''].join())
+    expect((await api.get('/v1/outrigger/explain?from=web&to=api')).body.localities).toEqual([
+      'api: from no known place it fails over to listed, then region, then zone, then far, then none',
+      'api: from eu/a it fails over to zone, then region, then listed, then far, then none',
+      'api: from us/b it fails over to listed, then region, then zone, then far, then none',
+    ])
+
+    // What moves is tried in its new place; what comes is no more the last; a check that fails moves nothing.
+    await place('n1', '10.0.0.1', 'far', { Region: 'eu', Zone: 'a' })
+    await near.until(() => tried(near).join() === ['10.0.0.9', '10.0.0.1', '10.0.0.4', '10.0.0.3', '10.0.0.2', ''].join())
+    await put('/v1/config', resolver({ Mode: 'sequential' }))
+    await near.until(() => tried(near).join() === listed.join())
+    await west.until(() => tried(west).join() === listed.join())
+  })
+
+  it('is taken from proxy-defaults where a resolver has no policy of its own', async () => {
+    await targets()
+    await place('w1', '10.0.1.1', 'web', { Region: 'eu', Zone: 'a' })
+    await put('/v1/config', resolver({}))
+    const near = await callerOn('w1')
+    await near.until(() => tried(near).join() === listed.join())
+    await put('/v1/config', { Kind: 'proxy-defaults', Name: 'global', FailoverPolicy: { Mode: 'order-by-locality' } })
+    await near.until(() => tried(near).join() === ['10.0.0.9', '10.0.0.4', '10.0.0.3', '10.0.0.1', '10.0.0.2', ''].join())
+  })
+})
+
 describe('localities', () => {
   it('of nodes and services are shown, and a sidecar takes its service’s', async () => {
     await place('n1', '10.0.0.1', 'api', { Region: 'us', Zone: 'a' })

@@ -54,10 +54,11 @@ afterEach(async () => {
   expect(consul.complaints).toEqual([])
 })
 
-async function follow(credentials: CredentialSettings = NONE, more: Partial<ServerSettings> = {}): Promise<void> {
+async function follow(credentials: CredentialSettings = NONE, more: Partial<ServerSettings> = {}, proxy?: typeof PROXY): Promise<void> {
   metrics = new OwnMetrics(60_000, () => stream?.status().connected ?? false)
   servers = new ConsulServers({
     settings: { addresses: A, grpcPort: consul.port, watchDisabled: false, tls: null, credentials, ...more },
+    ...(proxy && { proxy }),
     metrics,
     log: (_level, message) => said.push(message),
     // Waits of nothing.
@@ -210,19 +211,44 @@ describe('where servers are', () => {
   })
 })
 
+describe('a server that is near', () => {
+  it('is gone to, once, by who has said who it is; then it is as any other', async () => {
+    await consul.start([A, B])
+    consul.distances.set(A, 2)
+    await follow(NONE, {}, PROXY)
+    openStream()
+    await untilStreamedBy(B)
+    expect(consul.introductions).toContainEqual(['web-proxy', 'n1'])
+    // It ends: back to the far one, which tells the same list.
+    consul.servers.get(B)!.stop()
+    await untilStreamedBy(A)
+    await consul.startServer(B)
+    consul.servers.get(A)!.tellMembers()
+    await until('the list is told', () => consul.servers.get(A)!.streams.size === 1)
+    expect(consul.streamed()).toEqual([A])
+  })
+})
+
 describe('the next server', () => {
   it('is one that was not tried, then the one whose turn is longest ago', () => {
     const set = new ServerSet(() => 0.99)
-    set.replace(['a', 'b', 'c'])
+    const named = (addresses: string[], distance = 0) => addresses.map(address => ({ address, distance }))
+    set.replace(named(['a', 'b', 'c']))
     const first = [set.next(), set.next()]
     expect(set.exhausted).toBe(false)
     const rest = set.next()
     expect([...first, rest].sort()).toEqual(['a', 'b', 'c'])
     expect(set.exhausted).toBe(true)
-    set.replace(['a', 'b', 'd'])
+    set.replace(named(['a', 'b', 'd']))
     expect(set.exhausted).toBe(false)
     expect(set.next()).toBe('d')
     expect([set.next(), set.next()].sort()).toEqual(['a', 'b'])
+
+    // The nearest first of those that were not tried since the list was told.
+    set.replace([...named(['a'], 2), ...named(['e'], 1), ...named(['b', 'd'])])
+    expect([set.hasNearer('a'), set.hasNearer('e'), set.hasNearer('b'), set.hasNearer('nobody')]).toEqual([true, true, false, false])
+    expect([[set.next(), set.next()].sort(), set.next(), set.next()]).toEqual([['b', 'd'], 'e', 'a'])
+    expect(set.exhausted).toBe(true)
   })
 })
 

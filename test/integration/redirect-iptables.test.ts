@@ -31,7 +31,9 @@ const pathOf = (tool: string): string | undefined =>
 
 function missing(kind: string): string {
   if (process.getuid?.() !== 0) return 'root'
-  const tool = ['unshare', 'nsenter', 'ip', `iptables-${kind}`, `ip6tables-${kind}`].find(each => pathOf(each) === undefined)
+  const tool = ['unshare', 'nsenter', 'ip', `iptables-${kind}-restore`, `ip6tables-${kind}-restore`].find(
+    each => pathOf(each) === undefined,
+  )
   if (tool !== undefined) return tool
   const rule = ['-w', '-t', 'nat', '-A', 'OUTPUT', '-p', 'tcp', '-m', 'owner', '--uid-owner', '0', '-j', 'REDIRECT', '--to-ports', '1']
   return spawnSync('unshare', ['--net', `iptables-${kind}`, ...rule]).status === 0 ? '' : `namespaces with NAT by iptables-${kind}`
@@ -44,6 +46,8 @@ for (const kind of TOOLS === undefined ? KINDS : []) {
     for (const [name, tool] of [
       ['iptables', `iptables-${kind}`],
       ['ip6tables', `ip6tables-${kind}`],
+      ['iptables-restore', `iptables-${kind}-restore`],
+      ['ip6tables-restore', `ip6tables-${kind}-restore`],
       ['nsenter', 'nsenter'],
     ] as const)
       symlinkSync(pathOf(tool)!, join(dir, name))

@@ -50,6 +50,10 @@ export class FakeConsul {
   config: Readonly<Record<string, string | boolean>> = {}
   features = [FEATURES.watchServers, FEATURES.bootstrap]
   members: readonly string[] = []
+  /** Of servers of this product, from who has said who it is. */
+  readonly distances = new Map<string, number>()
+  /** Proxy and node of each watch. */
+  readonly introductions: string[][] = []
   port = 0
   readonly servers = new Map<string, FakeServer>()
 
@@ -98,6 +102,7 @@ export class FakeServer {
       WATCH,
       (call: ServerWritableStream<Buffer, Buffer>) => {
         if (!this.allowed(call.metadata)) return call.emit('error', refused(status.UNAUTHENTICATED, 'ACL not found'))
+        this.consul.introductions.push(['outrigger-proxy-id', 'outrigger-node-name'].map(key => String(call.metadata.get(key)[0] ?? '')))
         this.watches.add(call)
         call.on('cancelled', () => this.watches.delete(call))
         call.write(this.memberList())
@@ -144,7 +149,15 @@ export class FakeServer {
   }
 
   private memberList(): Buffer {
-    return encodeWire(...this.consul.members.map(address => [1, encodeWire([1, address], [2, address], [3, '1.21.5'])] as const))
+    return encodeWire(
+      ...this.consul.members.map(address => {
+        const distance = this.consul.distances.get(address)
+        return [
+          1,
+          encodeWire([1, address], [2, address], [3, '1.21.5'], ...(distance === undefined ? [] : [[1000, distance] as const])),
+        ] as const
+      }),
+    )
   }
 
   private add(path: string, serve: Unary): void {

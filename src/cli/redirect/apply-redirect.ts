@@ -2,7 +2,7 @@
 // is named. Called by commands/redirect-traffic.ts. Every failure is a `CliError` of one line with what the tool said.
 import { spawnSync } from 'node:child_process'
 import { CliError } from '../command-line/command-io.js'
-import { iptablesRules, iptablesUndo } from './iptables-rules.js'
+import { iptablesRules, iptablesUndo, RESTORE } from './iptables-rules.js'
 import { IPV6_TABLE_QUESTION, nftablesRules, nftablesUndo } from './nftables-rules.js'
 import type { IpFamily, RedirectPlan } from './redirect-plan.js'
 
@@ -12,8 +12,9 @@ export type RedirectTool = 'nft' | 'iptables'
 export function redirectText(plan: RedirectPlan | null, tool: RedirectTool, hasIpv6: boolean): string {
   if (tool === 'nft') return plan === null ? nftablesUndo(hasIpv6) : nftablesRules(plan, hasIpv6)
   const undo = [...FAMILIES.values()].flatMap(command => iptablesUndo().map(args => [command, ...args]))
-  const commands = plan === null ? undo : [...undo, ...commandsOf(plan)]
-  return commands.map(command => `${command.join(' ')}\n`).join('')
+  const restored =
+    plan === null ? [] : restoresOf(plan).map(([command, rules]) => `${[command, ...RESTORE].join(' ')} <<END\n${rules}END\n`)
+  return [...undo.map(command => `${command.join(' ')}\n`), ...restored].join('')
 }
 
 const NOT_PERMITTED = /not permitted|permission denied|must be root/i
@@ -24,10 +25,10 @@ const FAMILIES: ReadonlyMap<IpFamily, IptablesCommand> = new Map([
 
 type IptablesCommand = 'iptables' | 'ip6tables'
 
-function commandsOf(plan: RedirectPlan): [command: IptablesCommand, ...args: string[]][] {
+function restoresOf(plan: RedirectPlan): (readonly [command: `${IptablesCommand}-restore`, rules: string])[] {
   return [...FAMILIES]
     .filter(([family]) => plan.ipv6 || family === 'ip')
-    .flatMap(([family, command]) => iptablesRules(plan, family).map((args): [IptablesCommand, ...string[]] => [command, ...args]))
+    .map(([family, command]) => [`${command}-restore`, iptablesRules(plan, family)] as const)
 }
 
 /** `plan` null: what was done before is undone. */
@@ -39,7 +40,7 @@ export function applyRedirect(plan: RedirectPlan | null, tool: RedirectTool, nam
   undoIptables(namespace)
   if (plan === null) return
   try {
-    for (const [command, ...args] of commandsOf(plan)) run(namespace, command, args)
+    for (const [command, rules] of restoresOf(plan)) run(namespace, command, RESTORE, rules)
   } catch (error) {
     undoIptables(namespace)
     throw error
@@ -63,7 +64,12 @@ export function installedTool(): RedirectTool {
   throw new CliError('neither nft nor iptables is installed: one of them is needed to redirect traffic')
 }
 
-function run(namespace: string | undefined, tool: RedirectTool | IptablesCommand, args: readonly string[], input = ''): void {
+function run(
+  namespace: string | undefined,
+  tool: RedirectTool | IptablesCommand | `${IptablesCommand}-restore`,
+  args: readonly string[],
+  input = '',
+): void {
   const { error, status, stderr } = attempt(namespace, tool, args, input)
   if (error !== undefined) throw new CliError(`${namespace === undefined ? tool : 'nsenter'}: ${error.message}`)
   if (status === 0) return
@@ -72,7 +78,12 @@ function run(namespace: string | undefined, tool: RedirectTool | IptablesCommand
   throw new CliError(`${tool} ${args.join(' ')}: ${said}${why}`)
 }
 
-function attempt(namespace: string | undefined, tool: RedirectTool | IptablesCommand, args: readonly string[], input = '') {
+function attempt(
+  namespace: string | undefined,
+  tool: RedirectTool | IptablesCommand | `${IptablesCommand}-restore`,
+  args: readonly string[],
+  input = '',
+) {
   const [command, all] = namespace === undefined ? [tool, args] : ['nsenter', [`--net=${namespace}`, tool, ...args]]
   return spawnSync(command, all, { input, encoding: 'utf8' })
 }

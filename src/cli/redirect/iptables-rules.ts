@@ -1,14 +1,17 @@
 // The rules of a redirect plan for iptables, where there is no nftables: chains of our own in the nat table, jumped to from OUTPUT and
-// PREROUTING, one command after the other. Called by apply-redirect.ts.
-// Invariant: the jumps come last, so that a connection meets all of our rules or none.
+// PREROUTING, made at once by `iptables-restore`. Called by apply-redirect.ts.
+// Invariant: a connection meets all of our rules or none, whatever becomes of this process meanwhile.
 import { DNS_PORT, type IpFamily, LOOPBACK, type RedirectPlan, rangesOf } from './redirect-plan.js'
 
 const OUTPUT_CHAIN = 'OUTRIGGER_OUTPUT'
 const INBOUND_CHAIN = 'OUTRIGGER_INBOUND'
 const NAT = ['-w', '-t', 'nat']
 
-/** Arguments of `iptables`, or `ip6tables`, a command each. */
-export function iptablesRules(plan: RedirectPlan, family: IpFamily): string[][] {
+/** Of `iptables-restore` and `ip6tables-restore`: the rules of others stay. */
+export const RESTORE = ['-w', '--noflush']
+
+/** Their input. */
+export function iptablesRules(plan: RedirectPlan, family: IpFamily): string {
   const { inboundPort } = plan
   const dns = family === 'ip' ? plan.dns : null
   const output = [
@@ -26,14 +29,10 @@ export function iptablesRules(plan: RedirectPlan, family: IpFamily): string[][] 
   ]
   const inbound =
     inboundPort === null ? [] : [['-i', 'lo', '-j', 'RETURN'], ...plan.exemptInboundPorts.map(returnPort), redirect(inboundPort)]
-  return [
-    ['-N', OUTPUT_CHAIN],
-    ...output.map(rule => ['-A', OUTPUT_CHAIN, ...rule]),
-    ...(inboundPort === null
-      ? []
-      : [['-N', INBOUND_CHAIN], ...inbound.map(rule => ['-A', INBOUND_CHAIN, ...rule]), jump('-A', INBOUND_CHAIN)]),
-    jump('-A', OUTPUT_CHAIN),
-  ].map(rule => [...NAT, ...rule])
+  const chains = [[OUTPUT_CHAIN, output] as const, ...(inboundPort === null ? [] : [[INBOUND_CHAIN, inbound] as const])]
+  const rules = chains.flatMap(([chain, of]) => [...of.map(rule => ['-A', chain, ...rule]), jump('-A', chain)])
+  const lines = ['*nat', ...chains.map(([chain]) => `:${chain} - [0:0]`), ...rules.map(rule => rule.join(' ')), 'COMMIT']
+  return lines.map(line => `${line}\n`).join('')
 }
 
 /** Each fails where there is nothing to undo. */

@@ -5,6 +5,7 @@
 import { mergedExpose } from '../config-entries/expose.js'
 import type { ConfigEntry } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
+import { RecurringProblem } from '../recurring-problem.js'
 import type { Catalog } from './catalog.js'
 import { type CatalogChange, type CatalogCheck, type CatalogInstance, type CheckExposure, OWN_NODE, splitKey } from './catalog-types.js'
 import { isExposable, singleAddressOf } from './check-exposure.js'
@@ -29,11 +30,14 @@ export class ExposedChecks {
   private running: Promise<void> | undefined
   private stopped = false
   private reportedFull = false
+  private readonly unwritten: RecurringProblem
 
   constructor(
     private readonly catalog: Catalog,
     private readonly options: ExposedChecksOptions,
-  ) {}
+  ) {
+    this.unwritten = new RecurringProblem(options.onProblem, 'checks are exposed again')
+  }
 
   start(): void {
     this.catalog.onChange(change => this.follow(change))
@@ -90,8 +94,9 @@ export class ExposedChecks {
           draft.setCheck(this.catalog.ownNode.Node, exposed === undefined ? rest : { ...rest, exposed })
         }
       })
+      this.unwritten.wentWell()
     } catch (error) {
-      this.options.onProblem(`checks are not exposed: ${(error as Error).message}`)
+      this.unwritten.failed(`checks are not exposed: ${(error as Error).message}`)
       if (!this.stopped) setTimeout(() => this.everythingChanged(), RETRY_MS).unref()
     }
   }

@@ -1,6 +1,7 @@
 // The leaf certificate (and key) of each service that has a sidecar: issued on first need, kept over restarts, replaced at a random
 // point of 60-90 % of its life, where the clock says that it is not valid, on demand (`ca rotate-leaf`), and soon after a root rotation. Made by `ControlPlane`; asks the
-// `CertificateAuthority`; tells its listener which service has a new leaf. All instances of a service share one identity and leaf.
+// `CertificateAuthority`; tells its listener which service has a new leaf. All instances of a service share one identity and leaf. Where
+// replicas share the store, each has its services to sign for: the others do it only where nothing comes of that.
 // Invariant: a leaf that was issued under a root that is active no more, or for another trust domain, is never served after a restart
 // without a replacement being under way.
 import type { CertificateAuthority } from '../../mtls/ca/authority.js'
@@ -8,6 +9,7 @@ import type { IssuedLeaf } from '../../mtls/ca/leaf-signer.js'
 import { reissueDelayMs, renewAt } from '../../mtls/ca/renewal.js'
 import type { StateSeal } from '../../mtls/ca/store.js'
 import { serviceSpiffeId } from '../../mtls/spiffe.js'
+import type { Replicas } from '../replicas/replicas.js'
 import type { Store, StoredRecord } from '../store/store.js'
 
 export interface Leaf {
@@ -33,6 +35,8 @@ export interface LeafCertificatesOptions {
   readonly datacenter: string
   readonly random?: () => number
   readonly now?: () => number
+  /** Who sign besides. Absent: nobody does. */
+  readonly replicas?: Pick<Replicas, 'turnFor' | 'list'>
   /** Has it instances, or does anybody wait for its next leaf? One that nobody wants ends when it would be renewed. */
   isWanted?(service: string): boolean
   onLeaf(leaf: Leaf): void
@@ -45,6 +49,8 @@ export interface LeafCertificatesOptions {
 
 /** Many services may ask at once when the control plane starts with a large mesh file; the CA signs some dozens a second (`CSRMaxPerSecond`). */
 const SIGN_WAIT_MS = 600_000
+/** What a replica leaves to each that is before it. */
+const TURN_MS = 3_000
 /** Of `CSRMaxPerSecond`, while every leaf is replaced: the rest is for who asks now. */
 const REISSUE_SHARE = 0.8
 /** After a failed attempt, doubled with each further one. */
@@ -91,7 +97,7 @@ export class LeafCertificates {
     for (const record of await store.list('leaf')) this.adopt(record)
     this.clockTimer = setInterval(() => this.followClock(), CLOCK_CHECK_MS).unref()
     ca.onChange(event => {
-      if (event.kind === 'leaf-reissue') for (const service of this.leaves.keys()) this.plan(service, this.reissueDelay())
+      if (event.kind === 'leaf-reissue') for (const service of this.leaves.keys()) this.planReissue(service)
     })
   }
 
@@ -131,8 +137,8 @@ export class LeafCertificates {
 
   /** The root may have changed while it was being signed: the plan made then must not be replaced by that of a whole life. */
   private planRenewal(leaf: Leaf): void {
-    const isCurrent = leaf.rootId === this.options.ca.roots().ActiveRootID
-    this.plan(leaf.service, isCurrent ? this.renewalDelay(leaf) : this.reissueDelay())
+    if (leaf.rootId === this.options.ca.roots().ActiveRootID) this.plan(leaf.service, this.renewalDelay(leaf))
+    else this.planReissue(leaf.service)
   }
 
   get(service: string): Leaf | undefined {
@@ -157,9 +163,27 @@ export class LeafCertificates {
     return (first - this.now()) / 1_000
   }
 
-  /** Sees to it that the service has one, for who waits for `onLeaf`: what the CA can't give now is asked for again. */
-  prepare(service: string): void {
-    if (!this.leaves.has(service) && !this.underWay.has(service) && !this.timers.has(service)) this.renew(service, 0)
+  /**
+   * Sees to it that the service has one, for who waits for `onLeaf`: what the CA can't give now is asked for again. `everywhere`: other
+   * replicas were told of the need as well.
+   */
+  prepare(service: string, everywhere = false): void {
+    if (this.leaves.has(service) || this.underWay.has(service) || this.timers.has(service)) return
+    if (everywhere) this.renewInTurn(service)
+    else this.renew(service, 0)
+  }
+
+  /** Each replica would: the others wait whether a new one comes of it, and on while they themselves have many to sign. */
+  private renewInTurn(service: string): void {
+    const turn = this.options.replicas?.turnFor(service) ?? 0
+    if (turn === 0) {
+      this.renew(service, 0)
+      return
+    }
+    this.planTo(service, turn * TURN_MS, () => {
+      if (this.msToSign(this.underWay.size) > TURN_MS) this.renewInTurn(service)
+      else this.renew(service, 0)
+    })
   }
 
   private isValid({ notBefore, notAfter }: Leaf): boolean {
@@ -180,7 +204,7 @@ export class LeafCertificates {
   /** The host names that the certificate should hold may be others now: then it is replaced. */
   namesChanged(service: string): void {
     const leaf = this.leaves.get(service)
-    if (leaf !== undefined && !sameNames(leaf.dnsSans ?? [], this.wantedNames(service))) this.renew(service, 0)
+    if (leaf !== undefined && !sameNames(leaf.dnsSans ?? [], this.wantedNames(service))) this.renewInTurn(service)
   }
 
   private wantedNames(service: string): readonly string[] {
@@ -230,20 +254,32 @@ export class LeafCertificates {
     return Math.max(renewAt(leaf, this.random) - this.now(), RETRY_BASE_MS)
   }
 
-  /** After a root rotation, so that no more are asked for at once than the CA signs. */
-  private reissueDelay(): number {
+  /** After a root rotation, so that no more are asked for at once than the CA signs. Who is not the first to sign it waits for that time to be over. */
+  private planReissue(service: string): void {
+    const { replicas } = this.options
+    const leastWindowMs = this.msToSign(this.leaves.size / (replicas?.list().length ?? 1))
+    const turn = replicas?.turnFor(service) ?? 0
+    const beforeMs = turn === 0 ? 0 : reissueDelayMs(() => 1, leastWindowMs) + turn * TURN_MS
+    this.plan(service, beforeMs + reissueDelayMs(this.random, leastWindowMs))
+  }
+
+  /** With what is left for who asks meanwhile. */
+  private msToSign(leaves: number): number {
     const { csrMaxPerSecond } = this.options.ca.config
-    const leastWindowMs = csrMaxPerSecond > 0 ? (1_000 * this.leaves.size) / (csrMaxPerSecond * REISSUE_SHARE) : 0
-    return reissueDelayMs(this.random, leastWindowMs)
+    return csrMaxPerSecond > 0 ? (1_000 * leaves) / (csrMaxPerSecond * REISSUE_SHARE) : 0
   }
 
   private plan(service: string, delayMs: number, attempt = 0): void {
+    this.planTo(service, delayMs, () => this.renew(service, attempt))
+  }
+
+  private planTo(service: string, delayMs: number, act: () => void): void {
     clearTimeout(this.timers.get(service))
     if (this.stopped) return
     const timer = setTimeout(
       () => {
-        if (delayMs > MAX_TIMER_MS) this.plan(service, delayMs - MAX_TIMER_MS, attempt)
-        else this.renew(service, attempt)
+        if (delayMs > MAX_TIMER_MS) this.planTo(service, delayMs - MAX_TIMER_MS, act)
+        else act()
       },
       Math.min(delayMs, MAX_TIMER_MS),
     )

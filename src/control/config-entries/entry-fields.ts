@@ -35,7 +35,7 @@ const TENANCY: FieldTable = { Namespace: ONLY_DEFAULT, Partition: ONLY_DEFAULT }
 const SHOWN = 'shown with the entry'
 const COMMON: FieldTable = { ...there('Name'), ...kept(SHOWN, 'Meta'), ...TENANCY }
 
-const FAILOVER_POLICY: FieldTable = { Mode: { ...ENTERPRISE, harmless: is('sequential') }, Regions: ENTERPRISE }
+const FAILOVER_POLICY: FieldTable = there('Mode', 'Regions')
 
 const PROXYING: FieldTable = {
   ...there('Mode', 'TransparentProxy.OutboundListenerPort', 'TransparentProxy.DialedDirectly', 'MutualTLSMode', 'MeshGateway.Mode'),

@@ -1,7 +1,7 @@
 // Rules that several kinds share: names, Meta, tenancy, HTTP path and header matches, header modifiers, RE2 syntax.
 // Used by the `rules-*.ts` files; each function reports every problem it sees through `report`, none throws.
 import { RE2JS } from 're2js'
-import type { EntryCommon, HeaderMatch, HeaderModifiers } from './types.js'
+import type { EntryCommon, FailoverPolicy, HeaderMatch, HeaderModifiers } from './types.js'
 
 /** Called once per problem; `path` is in Consul's spelling. */
 export type Report = (path: string, reason: string) => void
@@ -29,6 +29,10 @@ export const RETRY_ON: ReadonlySet<string> = new Set([
   'resource-exhausted',
   'unavailable',
 ])
+
+export function failoverPolicyRules(path: string, policy: FailoverPolicy | undefined, report: Report) {
+  if (policy?.Regions !== undefined && policy.Mode !== 'order-by-locality') report(`${path}.Regions`, 'needs Mode "order-by-locality"')
+}
 
 export function commonRules(entry: EntryCommon, report: Report, options: { wildcard?: boolean } = {}) {
   nameRules('Name', entry.Name, report, options)

@@ -3,7 +3,7 @@
 import { isIP } from 'node:net'
 import { templateProblem } from '../spiffe/id-template.js'
 import { configProblems, PROXY_CONFIG_KEYS, SPIFFE_ID_KEY } from './proxy-config-keys.js'
-import { commonRules, nameRules, type Report, serviceNameRules } from './rules-common.js'
+import { commonRules, failoverPolicyRules, nameRules, type Report, serviceNameRules } from './rules-common.js'
 import { tlsRules } from './rules-tls.js'
 import { PROTOCOLS } from './schemas.js'
 import type { ExportedServices, Expose, JwtProvider, Mesh, ProxyDefaults, ServiceDefaults, UpstreamConfig } from './types.js'
@@ -72,6 +72,7 @@ export function proxyDefaultsRules(entry: ProxyDefaults, report: Report): ProxyD
   commonRules(named, report)
   if (named.Name !== 'global') report('Name', `must be "global", not ${JSON.stringify(named.Name)}`)
   exposeRules(entry.Expose, report)
+  failoverPolicyRules('FailoverPolicy', entry.FailoverPolicy, report)
   const logs = entry.AccessLogs
   if (logs !== undefined) {
     if (logs.Type === 'file' && logs.Path === undefined) report('AccessLogs.Path', 'is required with Type "file"')

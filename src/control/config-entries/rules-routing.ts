@@ -3,6 +3,7 @@
 import { compileFilter } from './filter-expression.js'
 import {
   commonRules,
+  failoverPolicyRules,
   headerMatchRules,
   headerModifierRules,
   methodRules,
@@ -153,6 +154,7 @@ function failoverRules(
   if ([Service, ServiceSubset, Namespace, SamenessGroup, Datacenters, Targets].every(value => value === undefined)) {
     report(path, 'needs one of Service, ServiceSubset, Namespace, Targets and Datacenters')
   }
+  failoverPolicyRules(`${path}.Policy`, failover.Policy, report)
   serviceNameRules(`${path}.Service`, Service, report)
   const ownSubset = (at: string, service: string | undefined, name: string | undefined) => {
     if (name !== undefined && (service === undefined || service === entry.Name) && !isSubset(name)) {

@@ -6,17 +6,17 @@ import { FileAccessLogSchema } from '../../xds/gen/envoy/extensions/access_logge
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../../xds/gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import {
   DataplaneFeatures,
-  type GetEnvoyBootstrapParamsRequest,
   GetEnvoyBootstrapParamsRequestSchema,
   GetEnvoyBootstrapParamsResponseSchema,
   GetSupportedDataplaneFeaturesRequestSchema,
   GetSupportedDataplaneFeaturesResponseSchema,
 } from '../../xds/gen/hashicorp/dataplane_pb.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
-import { type CatalogNode, meshServiceOf } from '../catalog/catalog-types.js'
+import { meshServiceOf } from '../catalog/catalog-types.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 import { filterAccessLogs } from '../snapshot/access-logs.js'
 import type { CallerAccess } from './caller-access.js'
+import { namedNode } from './caller-place.js'
 import type { GrpcServer } from './grpc-server.js'
 import { GrpcStatus } from './grpc-status.js'
 import { GrpcError, unary } from './unary-method.js'
@@ -61,7 +61,8 @@ export function addDataplane(server: GrpcServer, sources: DataplaneSources): voi
           throw new GrpcError(GrpcStatus.INVALID_ARGUMENT, `${field} "${value}": is of Consul Enterprise`)
       const id = request.proxyId || request.serviceId
       const rights = access.known(call)
-      const node = nodeOf(catalog, request.nodeSpec)
+      const { case: by, value = '' } = request.nodeSpec
+      const node = namedNode(catalog, by === 'nodeName' ? value : '', by === 'nodeId' ? value : '')
       const proxy = node && catalog.instanceOn(catalog.nodeKey(node.Node), id)
       if (node === undefined || proxy === undefined) throw new GrpcError(GrpcStatus.NOT_FOUND, 'Service not found')
       const service = meshServiceOf(proxy)
@@ -81,10 +82,4 @@ export function addDataplane(server: GrpcServer, sources: DataplaneSources): voi
       }
     }),
   )
-}
-
-/** The node that the caller says it is on; the server's own where it says nothing. */
-function nodeOf(catalog: CatalogIndex, spec: GetEnvoyBootstrapParamsRequest['nodeSpec']): CatalogNode | undefined {
-  if (spec.value === undefined || spec.value === '') return catalog.ownNode
-  return spec.case === 'nodeId' ? catalog.nodes().find(({ ID }) => ID === spec.value) : catalog.node(spec.value)
 }

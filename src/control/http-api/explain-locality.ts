@@ -1,22 +1,52 @@
 // Where the requests of a service go by locality, and why: for each place that its proxies are in, the instances of a target from near to far,
-// with how many are well. Part of `/v1/outrigger/explain`. By the same distances as endpoint-set.ts gives priorities by.
+// with how many are well, and the order in which it fails over. Part of `/v1/outrigger/explain`. By the same distances as endpoint-set.ts gives
+// priorities by, and the same order as failover-order.ts.
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import { isWell } from '../catalog/check-definition.js'
 import { localityOf } from '../catalog/instance-locality.js'
 import { type Distance, distance, type Locality } from '../catalog/locality.js'
-import type { DiscoveryTarget } from '../discovery-chain/types.js'
+import type { CompiledDiscoveryChain, DiscoveryTarget } from '../discovery-chain/types.js'
+import { orderedFailover } from '../snapshot/failover-order.js'
 
 /** One line for each place; none where the target does not ask for the nearest. */
 export function explainLocality(catalog: CatalogIndex, from: string, target: DiscoveryTarget): string[] {
   if (target.PrioritizeByLocality?.Mode !== 'failover' || target.Peer) return []
+  return placesOf(catalog, from).map(([name, place]) => `${target.Service}: ${lineOf(catalog, name, place, target)}`)
+}
+
+/** One line for each place and each failover that is ordered by it. */
+export function explainFailoverOrder(
+  catalog: CatalogIndex,
+  from: string,
+  chain: CompiledDiscoveryChain,
+  ofPeer: (peer: string, service: string) => readonly (Locality | undefined)[],
+): string[] {
+  return placesOf(catalog, from).flatMap(([name, place]) => {
+    const ordered = orderedFailover(chain, {
+      from: () => place,
+      of: ({ Service, Peer }) =>
+        Peer ? ofPeer(Peer, Service) : catalog.connectInstancesOf(Service).map(instance => localityOf(catalog, instance)),
+    })
+    return Object.values(ordered.Nodes).flatMap(node => {
+      const failover = node.Type === 'resolver' ? node.Resolver.Failover : undefined
+      if (node.Type !== 'resolver' || failover?.Policy?.Mode !== 'order-by-locality') return []
+      const nameOf = (id: string): string => {
+        const { Service, ServiceSubset, Peer } = ordered.Targets[id]!
+        return `${Service}${ServiceSubset ? ` (${ServiceSubset})` : ''}${Peer ? ` of peer ${Peer}` : ''}`
+      }
+      const list = failover.Targets.map(nameOf).join(', then ')
+      return `${nameOf(node.Resolver.Target)}: from ${name || 'no known place'} it fails over to ${list}`
+    })
+  })
+}
+
+function placesOf(catalog: CatalogIndex, from: string): [string, Locality | undefined][] {
   const places = new Map<string, Locality | undefined>()
   for (const proxy of catalog.connectInstancesOf(from)) {
     const locality = localityOf(catalog, proxy)
     places.set(textOf(locality), locality)
   }
-  return [...places]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, place]) => `${target.Service}: ${lineOf(catalog, name, place, target)}`)
+  return [...places].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function lineOf(catalog: CatalogIndex, name: string, place: Locality | undefined, target: DiscoveryTarget): string {

@@ -9,7 +9,7 @@ import { type Explanation, explainIntention } from '../intentions/explain.js'
 import { intentionsFor } from '../intentions/match.js'
 import { intentionTable } from '../intentions/table.js'
 import type { ApiContext } from './context.js'
-import { explainLocality } from './explain-locality.js'
+import { explainFailoverOrder, explainLocality } from './explain-locality.js'
 import { explainReach } from './explain-reach.js'
 import { query, requiredQuery } from './respond.js'
 
@@ -24,7 +24,7 @@ export function explainRequest(context: ApiContext, request: FastifyRequest): ob
   const to = requiredQuery(request, 'to')
   const method = query(request, 'method')?.toUpperCase()
   const path = query(request, 'path')
-  const { entries, ca, node, catalog } = context
+  const { entries, ca, node, catalog, peeringTable } = context
   const upstream = entries.get('service-defaults', from)?.UpstreamConfig
   const override = upstream?.Overrides?.find(({ Name }) => Name === to)?.Protocol ?? upstream?.Defaults?.Protocol
   const compiled = compileDiscoveryChain({
@@ -66,7 +66,12 @@ export function explainRequest(context: ApiContext, request: FastifyRequest): ob
     ...deciding,
     reason: led + deciding.reason,
     targets: targets.map(({ precedence: _precedence, ...target }) => target),
-    localities: [...new Set(destinations.flatMap(({ target }) => explainLocality(catalog, from, target)))],
+    localities: [
+      ...new Set(destinations.flatMap(({ target }) => explainLocality(catalog, from, target))),
+      ...explainFailoverOrder(catalog, from, chain, (peer, service) =>
+        (peeringTable.imported(peer, service)?.ways ?? []).map(({ Locality }) => Locality),
+      ),
+    ],
     ...explainReach(catalog, node.datacenter, destinations),
     warnings: [
       ...unregistered.map(name => `service "${name}" is not registered`),

@@ -8,6 +8,7 @@ import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
 import { addressOf } from '../catalog/instance-address.js'
+import { localityOf } from '../catalog/instance-locality.js'
 import type { ConfigEntryIndex, ExportedServices as ExportedServicesEntry } from '../config-entries/types.js'
 import { compileDiscoveryChain } from '../discovery-chain/compile.js'
 import { peeredSni } from '../discovery-chain/names.js'
@@ -62,6 +63,10 @@ export function* plainServices(catalog: {
 
 export class ExportedServices {
   private readonly source: ExportsSource
+  /** By peer and by name in lower case, until something of it changes: who was told of one knows it again by that it is the same object. */
+  private readonly made = new Map<string, Map<string, ExportedService>>()
+  /** In lower case, those that were made last. */
+  private gatewayNames: ReadonlySet<string> = new Set()
 
   constructor(source: ExportsSource) {
     this.source = source
@@ -72,12 +77,41 @@ export class ExportedServices {
     return exportedNames(peer, entries, () => plainServices(catalog))
   }
 
-  /** In order of names. */
+  /** In order of names. What is as it was is the object that it was. */
   to(peer: string): ExportedService[] {
+    const before = this.made.get(peer)
     const names = this.names(peer)
-    if (names.length === 0) return []
-    const gateways = this.source.catalog.meshGateways().map(gateway => this.gateway(gateway))
-    return names.map(name => this.service(name, peer, gateways))
+    if (names.length === 0) {
+      this.made.delete(peer)
+      return []
+    }
+    let gateways: readonly PeerInstance[] | undefined
+    const services = names.map(name => before?.get(name.toLowerCase()) ?? this.service(name, peer, (gateways ??= this.gateways())))
+    this.made.set(peer, new Map(services.map(service => [service.name.toLowerCase(), service])))
+    return services
+  }
+
+  /** Instances of these, or their health, are others now. */
+  servicesChanged(services: ReadonlySet<string>): void {
+    for (const service of services) {
+      const name = service.toLowerCase()
+      const isGateway = this.source.catalog.instancesOf(name).some(({ Kind }) => Kind === 'mesh-gateway')
+      if (isGateway || this.gatewayNames.has(name)) {
+        this.everythingChanged()
+        return
+      }
+      for (const made of this.made.values()) made.delete(name)
+    }
+  }
+
+  everythingChanged(): void {
+    this.made.clear()
+  }
+
+  private gateways(): PeerInstance[] {
+    const all = this.source.catalog.meshGateways()
+    this.gatewayNames = new Set(all.map(({ Service }) => Service.toLowerCase()))
+    return all.map(gateway => this.gateway(gateway))
   }
 
   private service(name: string, peer: string, gateways: readonly PeerInstance[]): ExportedService {
@@ -114,6 +148,7 @@ export class ExportedServices {
   private instance(instance: CatalogInstance, address: string, port: number): PeerInstance {
     const { catalog } = this.source
     const node = catalog.nodeOf(instance)
+    const locality = localityOf(catalog, instance)
     return {
       id: instance.ID,
       kind: instance.Kind,
@@ -125,6 +160,7 @@ export class ExportedServices {
       weights: instance.Weights,
       status: catalog.health(instance),
       node: { id: node.ID, name: node.Node, address: node.Address },
+      ...(locality && { Locality: locality }),
     }
   }
 }

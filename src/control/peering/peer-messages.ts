@@ -6,6 +6,7 @@
 import { isIP } from 'node:net'
 import { checkTrustDomain, parseSpiffeId } from '../../mtls/spiffe.js'
 import type { HealthStatus } from '../catalog/check-definition.js'
+import { readLocality } from '../catalog/locality.js'
 import { SERVICE_NAME } from '../catalog/service-definition.js'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
@@ -206,6 +207,7 @@ function readAddress(fields: FieldReader): string {
 function readInstance(fields: FieldReader): PeerInstance {
   const node = fields.object('node') ?? fields.absent('node')
   const weights = fields.object('weights') ?? fields.absent('weights')
+  const locality = readLocality(fields)
   const status = fields.string('status')
   if (!STATUSES.includes(status)) fields.fail('status', `must be one of ${STATUSES.join(', ')}`)
   return {
@@ -219,5 +221,6 @@ function readInstance(fields: FieldReader): PeerInstance {
     weights: { Passing: weights.integer('Passing', 0, 65_535, 1), Warning: weights.integer('Warning', 0, 65_535, 1) },
     status: status as HealthStatus,
     node: { id: node.string('id'), name: node.string('name'), address: readAddress(node) },
+    ...(locality && { Locality: locality }),
   }
 }

@@ -57,6 +57,8 @@ export class PeerSession {
   private readonly heartbeat: NodeJS.Timeout
   /** Hash by service; undefined before the peer's hello. */
   private told: Map<string, string> | undefined
+  /** What was told, or was known to be told already: what is the same object need not be hashed to be known as the same. */
+  private toldServices: ReadonlySet<ExportedService> = new Set()
   private readonly toldRest = new Map<string, string>()
   private burst: NodeJS.Timeout | undefined
   private taking: Promise<void> = Promise.resolve()
@@ -176,7 +178,10 @@ export class PeerSession {
     this.tellIfOther({ kind: 'services', names: this.exported })
     const names = new Set(this.exported)
     for (const name of told.keys()) if (!names.has(name)) told.delete(name)
+    const before = this.toldServices
+    this.toldServices = new Set(services)
     for (const service of services) {
+      if (before.has(service)) continue
       const hash = hashOf(service)
       if (told.get(service.name) === hash) continue
       told.set(service.name, hash)

@@ -1,6 +1,7 @@
 // What the control plane knows of its peerings: the record that is kept, what a peer exports to us, and what we trust of it. Types only;
 // written by peerings.ts and peering-table.ts, read by the HTTP API, DNS and the snapshot builder.
 import type { HealthStatus } from '../catalog/check-definition.js'
+import type { Locality } from '../catalog/locality.js'
 
 /** Consul's names. */
 export type PeeringState = 'PENDING' | 'ESTABLISHING' | 'ACTIVE' | 'FAILING' | 'DELETING' | 'TERMINATED'
@@ -55,6 +56,8 @@ export interface PeerInstance {
   /** Of its node's checks and its own, the worst. */
   readonly status: HealthStatus
   readonly node: { readonly id: string; readonly name: string; readonly address: string }
+  /** Absent: nobody says. */
+  readonly Locality?: Locality
 }
 
 /** One service as its exporter tells it. */

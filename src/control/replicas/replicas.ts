@@ -2,6 +2,7 @@
 // note (store/replica-notes.ts) and hears of the others. Asked by the HTTP API (`status`, `members`, `operator`) and the list of servers that
 // sidecars and agents follow. Leading means nothing but to be named as leader: each task has a lease of its own.
 // Invariant: this replica is always in the list; one that is gone leaves it when its lease at etcd ends.
+import { createHash } from 'node:crypto'
 import type { Locality } from '../catalog/locality.js'
 import type { KnownServer } from '../grpc/server-discovery-service.js'
 import type { Store } from '../store/store.js'
@@ -74,7 +75,24 @@ export class Replicas {
 
   /** As clients of the gRPC port know them. */
   servers(): KnownServer[] {
-    return this.list().map(({ id, grpcAddress, version }) => ({ id, address: grpcAddress, version }))
+    return this.list().map(({ id, grpcAddress, version, locality }) => ({
+      id,
+      address: grpcAddress,
+      version,
+      ...(locality && { locality }),
+    }))
+  }
+
+  /**
+   * Which this replica is, of all, to do what each could do: 0 the first. Spread by the name of what is to be done, and the same at each that
+   * knows the same others; a task that must not be done twice has a lease.
+   */
+  turnFor(task: string): number {
+    const weight = ({ id }: Replica): string => createHash('sha1').update(id).update('\0').update(task).digest('base64url')
+    const own = weight(this.self)
+    let before = 0
+    for (const other of this.others.values()) if (weight(other) < own) before++
+    return before
   }
 
   /** Undefined: nobody, as far as is known here. */

@@ -89,6 +89,9 @@ export const leafKey = (service: string): string => `leaf:${service}`
 /** The other way round; undefined: another key. */
 export const serviceOfLeafKey = (key: string): string | undefined => (key.startsWith('leaf:') ? key.slice('leaf:'.length) : undefined)
 
+/** Of the instances that a target is reached by. */
+const waysKey = ({ Peer, Service }: DiscoveryTarget): string => (Peer ? importWaysKey(Peer, Service) : serviceKey(Service))
+
 const NO_ENDPOINTS = new EndpointSet([])
 /** Compiled filters kept; a mesh has few distinct ones. */
 const MAX_COMPILED_FILTERS = 10_000
@@ -102,6 +105,8 @@ export class SnapshotBuilder {
   private readonly alike = new Map<string, { readonly settled: SettledPart; readonly view: unknown }>()
   /** By what those were made from: their keys. */
   private readonly alikeBy = new Map<string, Set<string>>()
+  /** Those of `alike` that depend on where a proxy is: theirs are kept by place. */
+  private readonly placed = new Set<string>()
   private readonly imports = new Map<string, EndpointSet>()
   private gateways: EndpointSet | undefined
 
@@ -116,10 +121,21 @@ export class SnapshotBuilder {
     const kind = this.sources.kinds[proxy.Kind]
     if (kind === undefined) throw new Error(`proxy ${proxy.ID}: nobody makes resources for kind "${proxy.Kind}"`)
     const { placed } = kind
-    const key = alikeKey(placed === undefined ? proxy : placed.unplaced(proxy))
+    const locality = localityOf(this.sources.catalog, proxy)
+    const common = alikeKey(placed === undefined ? proxy : placed.unplaced(proxy))
+    const inPlace = (): string => `${JSON.stringify(locality)} ${common}`
+    let key = this.placed.has(common) ? inPlace() : common
     let alike = this.alike.get(key)
     if (alike === undefined) {
-      alike = this.settle(proxy, kind)
+      let readsPlace = false
+      alike = this.settle(proxy, kind, () => {
+        readsPlace = true
+        return locality
+      })
+      if (readsPlace) {
+        this.placed.add(common)
+        key = inPlace()
+      }
       this.alike.set(key, alike)
       for (const dependency of alike.settled.dependencies) {
         const keys = this.alikeBy.get(dependency)
@@ -131,7 +147,7 @@ export class SnapshotBuilder {
     return madeFrom(settled.dependencies, () =>
       this.withEndpoints(
         placed === undefined ? settled : withOwnListeners(settled, problems => placed.own(view, proxy, problems)),
-        localityOf(this.sources.catalog, proxy),
+        locality,
       ),
     )
   }
@@ -170,11 +186,16 @@ export class SnapshotBuilder {
   /** Those that are alike have had their turn. */
   forgetAlike(): void {
     this.alike.clear()
+    this.placed.clear()
     this.alikeBy.clear()
   }
 
   /** All of it but listeners of its own place. */
-  private settle(proxy: ProxyInstance, kind: NonNullable<ProxyKinds[ServiceKind]>): { settled: SettledPart; view: unknown } {
+  private settle(
+    proxy: ProxyInstance,
+    kind: NonNullable<ProxyKinds[ServiceKind]>,
+    from: () => Locality | undefined,
+  ): { settled: SettledPart; view: unknown } {
     const dependencies = new Set<string>()
     const problems: ConfigError[] = []
     const acceptsTunnels = (service: string): boolean => {
@@ -192,6 +213,13 @@ export class SnapshotBuilder {
         entries: recording(this.sources.entries, dependencies),
         catalog: this.recordedCatalog(dependencies),
         problems,
+        places: {
+          from,
+          of: target => {
+            dependencies.add(waysKey(target))
+            return this.endpoints(target, 'mesh').localities
+          },
+        },
         acceptsTunnels,
       })
       const listeners = kind.placed === undefined ? kind.listeners(view) : kind.placed.shared(view)
@@ -293,7 +321,7 @@ export class SnapshotBuilder {
     const endpointDependencies = new Set<string>()
     const endpoints = settled.endpoints((target, way = 'mesh') => {
       if (way === 'gateways') endpointDependencies.add(GATEWAYS_KEY)
-      else endpointDependencies.add(target.Peer ? importWaysKey(target.Peer, target.Service) : serviceKey(target.Service))
+      else endpointDependencies.add(waysKey(target))
       const set = this.endpoints(target, way)
       return locality !== undefined && target.PrioritizeByLocality?.Mode === 'failover' ? set.nearestFirst(locality) : set
     })
@@ -326,10 +354,11 @@ export class SnapshotBuilder {
     const imported = this.sources.peers.imported(peer, service)
     if (imported === undefined) return NO_ENDPOINTS
     const set = new EndpointSet(
-      imported.ways.map(({ address, port, weights, status }) => ({
+      imported.ways.map(({ address, port, weights, status, Locality }) => ({
         instance: { SocketPath: '', Port: port, Weights: weights },
         address,
         health: status,
+        locality: Locality,
       })),
     )
     this.imports.set(key, set)

@@ -8,6 +8,7 @@ import { withChange } from '../config-entries/entry-index.js'
 import { isObject } from '../config-entries/field-reader.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import { alikeKey, type ProxyKinds } from './build-snapshot.js'
+import { NO_PLACES } from './failover-order.js'
 import {
   type MeshSources,
   NO_FEDERATIONS,
@@ -115,7 +116,14 @@ export class WriteCheck {
     }
     const proxy = asProxy(instance)
     try {
-      const view = kind.view(proxy, { mesh, entries, catalog: NOTHING_REGISTERED, problems: [], acceptsTunnels: () => true })
+      const view = kind.view(proxy, {
+        mesh,
+        entries,
+        catalog: NOTHING_REGISTERED,
+        problems: [],
+        places: NO_PLACES,
+        acceptsTunnels: () => true,
+      })
       const resources = [...kind.listeners(view), ...kind.clusters(view), ...kind.routes(view)]
       return resources.flatMap(resource =>
         this.sources.errors.of(resource).map(({ path, reason }) => `sidecars would refuse it (${lastOf(path)}: ${reason})`),

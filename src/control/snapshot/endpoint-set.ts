@@ -44,6 +44,11 @@ export class EndpointSet implements Assignments {
     this.whole = new OrderedEndpoints(groupsOf(this.endpoints, undefined))
   }
 
+  /** Of each. */
+  get localities(): readonly (Locality | undefined)[] {
+    return this.endpoints.map(({ locality }) => locality)
+  }
+
   assignment(clusterName: string, onlyPassing: boolean): Resource {
     return this.whole.assignment(clusterName, onlyPassing)
   }

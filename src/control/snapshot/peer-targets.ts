@@ -1,4 +1,4 @@
-// Targets of a chain that are known by other certificates than our own CA's: services of peers, with their names, which are known only with the
+// A compiled chain as a proxy uses it: the targets that it fails over to in its own order, and those that are known by other certificates than our own CA's: services of peers, with their names, which are known only with the
 // peer's trust domain, and services that have an id from a Workload API; and how those certificates are verified. Called by the kinds of proxies for each chain, and for upstreams that name a peer themselves.
 // Invariant: a peer that is not known (yet) leaves a cluster without endpoints, which expects an identity that nobody has.
 
@@ -9,6 +9,7 @@ import { DEFAULT_TENANCY, peeredClusterName, targetId } from '../discovery-chain
 import { DEFAULT_CONNECT_TIMEOUT_MS } from '../discovery-chain/target-table.js'
 import type { CompiledDiscoveryChain, DiscoveryTarget } from '../discovery-chain/types.js'
 import { trustDomainOf, workloadIdOf } from '../spiffe/workload-ids.js'
+import { orderedFailover } from './failover-order.js'
 import type { BuildContext } from './kinds/proxy-kind.js'
 import type { TargetPeer, TargetPeers } from './proxy-view.js'
 
@@ -22,7 +23,8 @@ const NO_PEERS: TargetPeers = new Map()
 const UNKNOWN_DOMAIN = 'unknown.invalid'
 
 /** `caller`: the service whose certificate the proxy shows. */
-export function withPeers(chain: CompiledDiscoveryChain, context: BuildContext, caller: string): PeeredChain {
+export function withPeers(compiled: CompiledDiscoveryChain, context: BuildContext, caller: string): PeeredChain {
+  const chain = orderedFailover(compiled, context.places)
   const targets = Object.values(chain.Targets)
   const peers = new Map<string, TargetPeer>()
   for (const target of targets) {

@@ -298,7 +298,8 @@ export class SnapshotPublisher {
 
   private prepareLeaf(proxy: CatalogInstance): void {
     const service = meshServiceOf(proxy)
-    if (this.options.leaves.get(service) === undefined) this.options.leaves.prepare(service)
+    // Every replica follows the catalog.
+    if (this.options.leaves.get(service) === undefined) this.options.leaves.prepare(service, true)
   }
 
   private unschedule(): void {
@@ -360,7 +361,7 @@ export class SnapshotPublisher {
       // What it depended on before it may still be what is served.
       this.setDependencies(id, record, new Set([...record.dependencies, ...error.dependencies]))
       // `onLeaf` marks who waits for it once it is there.
-      if (this.prepareLeaves(error.dependencies)) return
+      if (this.prepareLeaves(error.dependencies, record.service)) return
       problems = `keeps its last configuration: ${error.message}`
     }
     if (problems !== '' && problems !== record.problems) this.options.onProblem(id, problems)
@@ -368,11 +369,11 @@ export class SnapshotPublisher {
   }
 
   /** Whether any is missing, and on its way. */
-  private prepareLeaves(dependencies: ReadonlySet<string>): boolean {
+  private prepareLeaves(dependencies: ReadonlySet<string>, own: string): boolean {
     const { leaves } = this.options
     const services = [...dependencies].flatMap(key => serviceOfLeafKey(key) ?? [])
     const missing = services.filter(service => leaves.get(service) === undefined)
-    for (const service of missing) leaves.prepare(service)
+    for (const service of missing) leaves.prepare(service, service === own)
     return missing.length > 0
   }
 

@@ -19,8 +19,9 @@ import {
   GetSupportedDataplaneFeaturesResponseSchema,
 } from '../../xds/gen/hashicorp/dataplane_pb.js'
 import { WatchServersRequestSchema, WatchServersResponseSchema } from '../../xds/gen/hashicorp/serverdiscovery_pb.js'
+import { distanceOf } from '../../xds/server-distance.js'
 import type { OwnMetrics } from '../metrics/own-metrics.js'
-import type { ServerSettings } from '../settings/settings.js'
+import type { ProxySettings, ServerSettings } from '../settings/settings.js'
 import { AclToken } from './acl-token.js'
 import { discoverServers } from './discover-servers.js'
 import { CallError, type CallMetadata, KEEPALIVE, type Method, ServerChannel } from './server-channel.js'
@@ -29,6 +30,8 @@ import { ServerSet } from './server-set.js'
 
 export interface ConsulServersOptions {
   readonly settings: ServerSettings
+  /** Who asks: servers of this product then say which of them are near. */
+  readonly proxy?: Pick<ProxySettings, 'id' | 'nodeName' | 'nodeId'>
   readonly metrics: OwnMetrics
   readonly log: (level: 'debug' | 'info' | 'warn', message: string) => void
   readonly random: () => number
@@ -61,6 +64,9 @@ export class ConsulServers implements AdsTargetSource {
   private tried: ServerChannel | null = null
   private channel: ServerChannel | null = null
   private target: AdsTarget | null = null
+  /** Of the server that is tried or used. */
+  private address = ''
+  private cameNearer = false
   /** Ends the use of the current server. */
   private leaveServer: (reason: string) => void = () => {}
   private readonly stopping = new AbortController()
@@ -148,12 +154,13 @@ export class ConsulServers implements AdsTargetSource {
     const { settings, log, metrics } = this.options
     if (this.known.exhausted) {
       const discoverAt = performance.now()
-      this.known.replace(await discoverServers(settings.addresses))
+      this.known.replace((await discoverServers(settings.addresses)).map(address => ({ address, distance: 0 })))
       metrics.discoverDuration(performance.now() - discoverAt)
       log('debug', `servers: ${this.known.addresses.join(', ')}`)
     }
     const address = this.known.next()
     if (address === undefined) throw new Error('no address is known')
+    this.address = address
     const target = isIPv6(address) ? `ipv6:[${address}]:${settings.grpcPort}` : `ipv4:${address}:${settings.grpcPort}`
     const channel = new ServerChannel(target, this.credentials)
     this.tried = channel
@@ -198,9 +205,14 @@ export class ConsulServers implements AdsTargetSource {
   }
 
   private async watch(channel: ServerChannel, left: Promise<never>): Promise<never> {
-    const { over, stop } = channel.watch(WATCH, create(WatchServersRequestSchema), this.token.metadata, ({ servers }) => {
-      this.known.replace(servers.map(({ address }) => address))
+    const metadata = [...this.token.metadata, ...this.introduction()]
+    const { over, stop } = channel.watch(WATCH, create(WatchServersRequestSchema), metadata, ({ servers }) => {
+      this.known.replace(servers.map(server => ({ address: server.address, distance: distanceOf(server) })))
       this.options.log('debug', `servers: ${this.known.addresses.join(', ')}`)
+      // Once: one that is near and has too many streams would send us back.
+      if (this.cameNearer || !this.known.hasNearer(this.address)) return
+      this.cameNearer = true
+      this.leaveServer('another is nearer')
     })
     try {
       return await Promise.race([over, left])
@@ -208,6 +220,17 @@ export class ConsulServers implements AdsTargetSource {
       over.catch(() => {})
       stop()
     }
+  }
+
+  private introduction(): CallMetadata {
+    const { proxy } = this.options
+    if (proxy === undefined) return []
+    const said = [
+      ['outrigger-proxy-id', proxy.id],
+      ['outrigger-node-name', proxy.nodeName],
+      ['outrigger-node-id', proxy.nodeId],
+    ] as const
+    return said.filter(([, value]) => value !== '')
   }
 
   private async ask(channel: ServerChannel, left: Promise<never>): Promise<never> {

@@ -1,6 +1,7 @@
 import { afterEach, expect, it, vi } from 'vitest'
 import { type Leaf, LeafCertificates } from '../../../src/control/certificates/leaf-certificates.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import type { Store } from '../../../src/control/store/store.js'
 import { CertificateAuthority } from '../../../src/mtls/ca/authority.js'
 import { MemoryCaStore, testConfig } from '../../mtls/ca/support.js'
 import { eventually } from '../../support/eventually.js'
@@ -153,6 +154,56 @@ it('a leaf that nobody wants any more ends when it would be renewed, with its ke
   expect(ended).toEqual(['nobody'])
   expect((await store.list('leaf')).map(({ key }) => key)).toEqual(['web'])
   certificates.stop()
+  await ca.close()
+  await store.close()
+})
+
+it('of replicas that share the store one signs for a service; another does once nothing comes of that', async () => {
+  const store = new MemoryStore()
+  const shared: Store = Object.create(store, { isShared: { value: true } })
+  const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
+  await ca.init()
+  const issue = vi.spyOn(ca.signer, 'issue')
+  const replica = (turn: number) =>
+    new LeafCertificates({
+      ca,
+      store: shared,
+      seal: undefined,
+      datacenter: 'dc1',
+      replicas: { turnFor: () => turn, list: () => Array(2) },
+      onLeaf: () => {},
+      onProblem: (_service, reason) => expect.fail(reason),
+    })
+  const [first, second] = [replica(0), replica(1)]
+  for (const each of [first, second]) await each.start()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  for (const each of [first, second]) each.prepare('web', true)
+  await eventually(() => expect(second.get('web')).toBeDefined())
+  expect(second.get('web')).toEqual(first.get('web'))
+  await vi.advanceTimersByTimeAsync(3_000)
+  expect(issue).toHaveBeenCalledTimes(1)
+
+  // A new root: again one.
+  const { serial } = first.get('web')!
+  await ca.rotateRoot()
+  await vi.advanceTimersByTimeAsync(30_000)
+  await eventually(() => expect(second.get('web')!.serial).not.toBe(serial))
+  await eventually(() => expect(second.get('web')).toEqual(first.get('web')))
+  await vi.advanceTimersByTimeAsync(63_000)
+  expect(issue).toHaveBeenCalledTimes(2)
+
+  // The first is gone, and nobody knows yet.
+  first.stop()
+  second.prepare('api', true)
+  await vi.advanceTimersByTimeAsync(2_999)
+  expect(second.get('api')).toBeUndefined()
+  await vi.advanceTimersByTimeAsync(1)
+  vi.useRealTimers()
+  await eventually(() => expect(second.get('api')).toBeDefined())
+  // What only this one knows of is signed at once.
+  second.prepare('billing')
+  await eventually(() => expect(second.get('billing')).toBeDefined())
+  second.stop()
   await ca.close()
   await store.close()
 })

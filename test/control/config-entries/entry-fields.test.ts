@@ -184,6 +184,9 @@ async function registered(withGateways: boolean): Promise<Catalog> {
     { DestinationName: 'db', DestinationPeer: 'p', LocalBindPort: 9193 },
   ]
   await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Upstreams } } } })
+  // What there is to fail over to, each in a region of its own.
+  for (const Region of ['east', 'west'])
+    await mesh.register({ Name: Region, Port: 8080, Locality: { Region }, Connect: { SidecarService: {} } })
   if (withGateways) {
     await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
     for (const [name, Kind] of GATEWAYS) await mesh.register({ Name: name, Kind, Port: 8443, Address: '127.0.0.1' })

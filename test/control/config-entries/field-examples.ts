@@ -9,6 +9,8 @@ export interface Example {
 }
 
 const http = (Name: string): object => ({ Kind: 'service-defaults', Name, Protocol: 'http' })
+/** To two services, each in a region of its own. */
+const ELSEWHERE = { '*': { Targets: [{ Service: 'east' }, { Service: 'west' }] } }
 const EXPOSE = { Checks: true, Paths: [{ Path: '/health', LocalPathPort: 9100, ListenerPort: 9101, Protocol: 'http2' }] }
 const EXTENSIONS = [
   {
@@ -145,6 +147,17 @@ export const EXAMPLES: readonly Example[] = [
   { besides: [], entry: { Kind: 'proxy-defaults', Name: 'global', MeshGateway: { Mode: 'local' } } },
   { besides: [], entry: { Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'db', Peer: 'p' } } },
   { besides: [], entry: { Kind: 'proxy-defaults', Name: 'global', PrioritizeByLocality: { Mode: 'failover' } } },
+  {
+    besides: [{ Kind: 'service-resolver', Name: 'api', Failover: ELSEWHERE }],
+    entry: { Kind: 'proxy-defaults', Name: 'global', FailoverPolicy: { Mode: 'order-by-locality', Regions: ['west'] } },
+  },
+  {
+    besides: [],
+    entry: {
+      ...{ Kind: 'service-resolver', Name: 'api' },
+      Failover: { '*': { ...ELSEWHERE['*'], Policy: { Mode: 'order-by-locality', Regions: ['west'] } } },
+    },
+  },
   { besides: [], entry: { Kind: 'service-resolver', Name: 'api', PrioritizeByLocality: { Mode: 'failover' } } },
   { besides: [], entry: { Kind: 'service-resolver', Name: 'api', Failover: { '*': { Targets: [{ Service: 'db', Peer: 'p' }] } } } },
   { besides: [], entry: { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Peer: 'p', Action: 'allow' }] } },

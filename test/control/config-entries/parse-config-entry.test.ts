@@ -287,6 +287,12 @@ describe('refusals name the path', () => {
       'Failover["*"].Policy.Mode',
       /one of/,
     ],
+    [
+      'failover regions without the mode',
+      resolver({ Failover: { '*': { Service: 'b', Policy: { Regions: ['eu'] } } } }),
+      'Failover["*"].Policy.Regions',
+      /order-by-locality/,
+    ],
     ['failover datacenter empty', resolver({ Failover: { '*': { Datacenters: [''] } } }), 'Failover["*"].Datacenters[0]', /empty/],
     ['negative timeout', resolver({ ConnectTimeout: '-1s' }), 'ConnectTimeout', /negative/],
     ['sameness group', resolver({ Redirect: { SamenessGroup: 'g' } }), 'Redirect.SamenessGroup', /is of Consul Enterprise/],

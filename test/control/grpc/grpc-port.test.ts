@@ -22,6 +22,7 @@ import {
 } from '../../../src/xds/gen/hashicorp/dataplane_pb.js'
 import { Protocol, QueryRequestSchema, QueryResponseSchema } from '../../../src/xds/gen/hashicorp/dns_pb.js'
 import { WatchServersRequestSchema, WatchServersResponseSchema } from '../../../src/xds/gen/hashicorp/serverdiscovery_pb.js'
+import { distanceOf } from '../../../src/xds/server-distance.js'
 import { LISTENER_TYPE } from '../../../src/xds/type-urls.js'
 import { TestSidecar } from '../test-sidecar.js'
 
@@ -40,7 +41,7 @@ async function start(options: ConstructorParameters<typeof ControlPlane>[0]): Pr
 }
 
 beforeAll(async () => {
-  open = await start({ dns: { address: { host: '127.0.0.1', port: 0 } } })
+  open = await start({ dns: { address: { host: '127.0.0.1', port: 0 } }, locality: { Region: 'eu', Zone: 'a' } })
   guarded = await start({ acl: { defaultPolicy: 'deny', initialManagement: MANAGEMENT } })
   for (const plane of [open, guarded]) {
     const put = async (path: string, body: unknown): Promise<void> => {
@@ -185,6 +186,39 @@ it('WatchServers gives the servers at once and stays open', async () => {
   await features(open)
   expect(ended).toBe(false)
   stream.cancel()
+})
+
+it('WatchServers tells who says which proxy it is how near the servers are', async () => {
+  const service = (ID: string, Locality: object): object => ({
+    ...{ Node: 'far', Address: '10.0.0.9' },
+    Service: { ID, Service: 'there', Port: 1, Kind: 'connect-proxy', Proxy: { DestinationServiceName: 'x' }, Locality },
+  })
+  for (const body of [
+    service('same-zone', { Region: 'eu', Zone: 'a' }),
+    service('same-region', { Region: 'eu', Zone: 'b' }),
+    service('far', { Region: 'us' }),
+  ])
+    await fetch(`http://${open.httpAddress}/v1/catalog/register`, { method: 'PUT', body: JSON.stringify(body) })
+  const distanceFrom = async (proxyId: string | undefined, node: string): Promise<number | undefined> => {
+    const metadata = new Metadata()
+    if (proxyId !== undefined) metadata.set('outrigger-proxy-id', proxyId)
+    metadata.set('outrigger-node-name', node)
+    const stream: ClientReadableStream<MessageShape<typeof WatchServersResponseSchema>> = client(open).makeServerStreamRequest(
+      '/hashicorp.consul.serverdiscovery.ServerDiscoveryService/WatchServers',
+      wire(WatchServersRequestSchema).write,
+      wire(WatchServersResponseSchema).read,
+      create(WatchServersRequestSchema, {}),
+      metadata,
+    )
+    stream.on('error', () => {})
+    const { servers } = await new Promise<MessageShape<typeof WatchServersResponseSchema>>(resolve => stream.once('data', resolve))
+    stream.cancel()
+    return distanceOf(servers[0]!)
+  }
+  expect(await Promise.all(['same-zone', 'same-region', 'far'].map(id => distanceFrom(id, 'far')))).toEqual([0, 1, 2])
+  expect(await Promise.all([distanceFrom(undefined, 'far'), distanceFrom('nobody', 'far'), distanceFrom('far', 'nowhere')])).toEqual([
+    0, 0, 0,
+  ])
 })
 
 it('DNSService answers as the DNS server does', async () => {

@@ -104,6 +104,32 @@ describe('a stream', () => {
     expect(east.kinds).toEqual(['services'])
   })
 
+  it('looks at nothing again that is the same object, and at what is not', async () => {
+    let hashed = 0
+    const counted = (name: string) => ({
+      ...service(name),
+      get protocol() {
+        hashed++
+        return 'http'
+      },
+    })
+    const [api, db] = [counted('api'), counted('db')]
+    const east = side({ exports: [api, db] })
+    east.hear(hello())
+    expect(east.kinds).toEqual(['hello', 'bundle', 'services', 'service api', 'service db'])
+    east.sent.length = 0
+    hashed = 0
+    east.exports = [api, service('db', 2)]
+    east.session.changed()
+    await until('the change is told', async () => east.sent.length > 0)
+    expect([east.kinds, hashed]).toEqual([['service db'], 0])
+    // The same in another object.
+    east.exports = [service('api'), service('db', 2), service('new')]
+    east.session.changed()
+    await until('the new one is told', async () => east.sent.length > 1)
+    expect(east.kinds).toEqual(['service db', 'services', 'service new'])
+  })
+
   it('that comes back does not say again what the other side has', () => {
     const east = side({ exports: [service('api'), service('db', 2)] })
     east.hear(hello({ api: hashOf(service('api')), db: hashOf(service('db', 1)), gone: 'x' }))

@@ -12,6 +12,7 @@ import type { ConfigEntryIndex, ConfigError, IntentionAction } from '../../confi
 import type { ImportedService, PeerBundle } from '../../peering/peering-types.js'
 import type { Federation } from '../../spiffe/federation-types.js'
 import type { EndpointLookup } from '../endpoints.js'
+import type { PlacesOfTargets } from '../failover-order.js'
 
 export type ProxyInstance = CatalogInstance & {
   readonly Proxy: ProxyRegistration
@@ -96,6 +97,8 @@ export interface BuildContext {
   readonly problems: ConfigError[]
   /** What is registered, for a gateway that stands before it. */
   readonly catalog: RegisteredServices
+  /** Where the proxy is, and what it may fail over to. */
+  readonly places: PlacesOfTargets
   /** Whether every sidecar of the service is known to take tunnels. */
   readonly acceptsTunnels: (service: string) => boolean
 }

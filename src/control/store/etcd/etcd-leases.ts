@@ -3,12 +3,12 @@
 //
 //   contend -> [key is there: wait until it goes] -> make it -> held -> (key gone | lease over | given up) -> contend ...
 import { randomUUID } from 'node:crypto'
+import { RecurringProblem } from '../../recurring-problem.js'
 import type { HeldLease, TaskLeases } from '../task-leases.js'
 import type { EtcdClient } from './etcd-client.js'
 import { bytesOf, deleteOp, type EtcdLayout, foundBy, getOp, isAt, isSince, putOp, textOf } from './etcd-layout.js'
 import type { EtcdSession, SessionUser } from './etcd-session.js'
 import type { OtherKey } from './load-state.js'
-import { RecurringProblem } from './recurring-problem.js'
 
 const RETRY_MS = 500
 const RELEASE_MS = 500

@@ -9,6 +9,7 @@
 // Invariants: commits reach memory in their order, each once; an index never goes back, also where etcd did; without contact memory stays as it is
 // and `lastContactMs` grows.
 import { type Event, Event_EventType, type WatchResponse } from '../../../xds/gen/etcd/etcd_pb.js'
+import { RecurringProblem } from '../../recurring-problem.js'
 import { type Kept, RecordTable } from '../journal/record-table.js'
 import type { Collection, Contact, RecordChange, StoreWrite } from '../store.js'
 import { type EtcdClient, EtcdError, type EtcdStream } from './etcd-client.js'
@@ -26,7 +27,6 @@ import {
   textOf,
 } from './etcd-layout.js'
 import { type LoadedState, loadState, type OtherKey } from './load-state.js'
-import { RecurringProblem } from './recurring-problem.js'
 import { applyRow, readParts } from './staged-commit.js'
 
 export interface MirrorEvents {

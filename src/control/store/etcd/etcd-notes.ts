@@ -1,11 +1,12 @@
 // Notes between replicas, as keys under the lease of who says them (etcd-session.ts). Made by `EtcdStore`, whose mirror tells of the keys.
 // Invariant: what is said is written soon, not more often than each `PAUSE_MS` a topic, and again under another lease when one is over.
+
+import { RecurringProblem } from '../../recurring-problem.js'
 import type { ReplicaNotes } from '../replica-notes.js'
 import type { EtcdClient } from './etcd-client.js'
 import { bytesOf, type EtcdLayout, putOp, textOf } from './etcd-layout.js'
 import type { EtcdSession, SessionUser } from './etcd-session.js'
 import type { OtherKey } from './load-state.js'
-import { RecurringProblem } from './recurring-problem.js'
 
 const PAUSE_MS = 250
 const RETRY_MS = 1_000

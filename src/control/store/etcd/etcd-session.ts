@@ -5,8 +5,9 @@
 //              \-- not kept alive in time, or gone at etcd: over -> begin (another id; everything under it is put there again)
 //
 // Invariant: it is over here before it is over at etcd: its time counts from before the question that was answered.
+
+import { RecurringProblem } from '../../recurring-problem.js'
 import { type EtcdClient, EtcdError } from './etcd-client.js'
-import { RecurringProblem } from './recurring-problem.js'
 
 export interface SessionUser {
   onBegin(): void

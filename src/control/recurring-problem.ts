@@ -1,5 +1,6 @@
-// What goes wrong again each time it is tried, said once: what is new at once, what is known not again until it has gone well. Used by the parts of
-// the etcd store that try something twice a second for as long as etcd is full or away. Invariant: MAX_TOLD reasons are remembered at most.
+// What goes wrong again each time it is tried, said once: what is new at once, what is known not again until it has gone well. Used by whatever tries
+// something again and again for as long as the store is full or away: the etcd store itself, exposed checks. Invariant: MAX_TOLD reasons are
+// remembered at most.
 
 const MAX_TOLD = 100
 

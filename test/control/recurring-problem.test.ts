@@ -1,6 +1,6 @@
 // A problem that comes each time something is tried.
 import { expect, it } from 'vitest'
-import { RecurringProblem } from '../../../../src/control/store/etcd/recurring-problem.js'
+import { RecurringProblem } from '../../src/control/recurring-problem.js'
 
 it('is said once, again where it changes, and its end once', () => {
   const said: string[] = []

@@ -1,5 +1,5 @@
-// Three control planes on a three-node etcd on one machine: `node examples/ha/run.mjs` (README.md). One of each is killed while customers shop
-// and a program writes; both go on. Ends with Ctrl-C, or with --once after it has shown what it does. Needs `etcd` in the path, or ETCD_BIN.
+// Three control planes on a three-node etcd on one machine: `node examples/ha/run.mjs` (README.md). Each is killed in its turn while customers
+// shop and a program writes; both go on. Ends with Ctrl-C, or with --once after it has shown what it does. Needs `etcd` in the path, or ETCD_BIN.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { bin, Deployment, expectOk, get, until } from '../deployment.mjs'
@@ -113,6 +113,16 @@ async function intention(i, action) {
   expectOk({ status: (await fetch(api(i, 'config'), { method: 'PUT', body })).status, text: 'intention' })
 }
 
+async function showsThatOthersServe() {
+  await intention(1, 'deny')
+  await until('the sidecars follow another one', async () =>
+    expectOk({ status: (await get(SHOP)).status === 403 ? 200 : 0, text: 'still allowed' }),
+  )
+  await intention(2, 'allow')
+  await until('the shop', async () => expectOk(await get(SHOP)))
+  console.log('what was written to control-2 and control-3 has reached the sidecars\n')
+}
+
 await deployment.run(async () => {
   deployment.application(29031, () => 'web')
   deployment.application(29033, () => 'hello')
@@ -134,25 +144,23 @@ await deployment.run(async () => {
   shop()
   write()
 
-  await watching('control-1, which the sidecars follow, is killed', async () => {
-    controls[0].kill('SIGKILL')
-    await pause(1_000)
-  })
-  await intention(1, 'deny')
-  await until('the sidecars follow another one', async () =>
-    expectOk({ status: (await get(SHOP)).status === 403 ? 200 : 0, text: 'still allowed' }),
-  )
-  await intention(2, 'allow')
-  await until('the shop', async () => expectOk(await get(SHOP)))
-  console.log('what was written to control-2 and control-3 has reached the sidecars\n')
-  controls[0] = startControl(0)
-  await ready(0)
-  await watching('node-1 of etcd is killed', async () => {
-    etcds[0].kill('SIGKILL')
-    await pause(1_000)
-  })
-  etcds[0] = startEtcd(0)
-  await until('etcd', async () => expectOk(await get(`http://127.0.0.1:${ETCD[0]}/health`)))
+  for (const i of HTTP.keys()) {
+    await watching(`control-${i + 1}${i === 0 ? ', which the sidecars follow,' : ''} is killed`, async () => {
+      controls[i].kill('SIGKILL')
+      await pause(1_000)
+    })
+    if (i === 0) await showsThatOthersServe()
+    controls[i] = startControl(i)
+    await ready(i)
+  }
+  for (const i of ETCD.keys()) {
+    await watching(`node-${i + 1} of etcd is killed`, async () => {
+      etcds[i].kill('SIGKILL')
+      await pause(1_000)
+    })
+    etcds[i] = startEtcd(i)
+    await until(`node-${i + 1} of etcd`, async () => expectOk(await get(`http://127.0.0.1:${ETCD[i]}/health`)))
+  }
   stopped = true
   const kept = JSON.parse((await get(api(0, 'kv/orders/?recurse&consistent'))).text)
   const values = new Map(kept.map(({ Key, Value }) => [Key, Buffer.from(Value, 'base64').toString()]))

@@ -103,6 +103,30 @@ describe.skipIf(!hasSpire)('SPIRE (SPIRE_SERVER_BIN, SPIRE_AGENT_BIN)', () => {
     await proxy.stop()
   })
 
+  it('keeps its identity while agent and server are killed as a certificate is replaced, and follows them when they are back', {
+    timeout: 180_000,
+  }, async () => {
+    const flags = ['--spiffe-endpoint-socket', spire.endpoint]
+    const { proxy, front } = await startPair('spiffe_workload_api', 'ALL', proxyBin, flags, [])
+    await until('200 over mTLS', async () => (await status(front)) === 200)
+    for (const part of ['agent', 'server', 'agent'] as const) {
+      const before = await proxy.stat(ROTATIONS)
+      await until('a rotation', async () => (await proxy.stat(ROTATIONS)) > before)
+      await spire.kill(part)
+      expect(await status(front)).toBe(200)
+      await spire.restart(part)
+      expect(await status(front)).toBe(200)
+    }
+    const before = await proxy.stat(ROTATIONS)
+    await until('a rotation after all', async () => (await proxy.stat(ROTATIONS)) > before)
+    expect(await status(front)).toBe(200)
+    // What it has is nowhere but with the agent: one that begins anew has it from there.
+    await proxy.kill()
+    const next = await startPair('spiffe_workload_api', 'ALL', proxyBin, flags, [])
+    await until('200 over mTLS again', async () => (await status(next.front)) === 200)
+    await next.proxy.stop()
+  })
+
   const agentCluster = (): object => ({
     name: 'spire_agent',
     connect_timeout: '0.25s',

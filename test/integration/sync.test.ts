@@ -2,7 +2,7 @@
 // with what it started. Two processes share the work by a lock, and kill -9 of the one hands it on.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -100,6 +100,33 @@ it('runs once, and says what went wrong', async () => {
     code: 1,
     err: expect.stringMatching(/task "x": needs one of module.*\noutrigger: .*task "x".colour: is no field of this block/),
   })
+})
+
+it('killed between rendering and swap leaves the old file whole, and killed before the reload has the program told by the next one', async () => {
+  await mesh.register('web', { name: 'web', port: 8080 })
+  const folder = at('killed')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'out'), 'the old one')
+  const once = async (name: string, more: string): Promise<Outcome> => {
+    const task = template('killed/out').replace('contents', `${more}\n contents`)
+    return run('sync', '-config', at(write(name, task)), '-http-addr', mesh.url, '-once')
+  }
+  // The check runs when all candidates are there and nothing is swapped in.
+  const killed = await once('killed.hcl', 'check = ["sh", "-c", "kill -9 $PPID"]')
+  expect(killed).toMatchObject({ out: '', code: null })
+  expect([read('killed/out'), readdirSync(folder).length]).toEqual(['the old one', 2])
+  // The next one takes away what lies there, and is killed when the file is in its place and the program not told.
+  const told = at('killed.told')
+  await once('killed.hcl', 'reload = ["sh", "-c", "kill -9 $PPID"]')
+  expect([read('killed/out'), readdirSync(folder)]).toEqual([expect.stringMatching(/^8080;/), ['out']])
+  expect(await once('killed.hcl', `reload = ["touch", "${told}"]`)).toMatchObject({
+    code: 0,
+    out: 'web: reloaded for files that were written before\n',
+  })
+  expect(existsSync(told)).toBe(true)
+  rmSync(told)
+  expect(await once('killed.hcl', `reload = ["touch", "${told}"]`)).toMatchObject({ code: 0 })
+  expect(existsSync(told)).toBe(false)
 })
 
 it('of two that share the work the other goes on after kill -9', async () => {

@@ -13,10 +13,12 @@ const agentBin = process.env['SPIRE_AGENT_BIN'] ?? ''
 
 export const hasSpire = serverBin !== '' && agentBin !== ''
 
+type Part = 'server' | 'agent'
+
 export class Spire {
   log = ''
   private readonly dir = mkdtempSync(join(tmpdir(), 'outrigger-spire-'))
-  private readonly children: ChildProcess[] = []
+  private readonly children = new Map<Part, ChildProcess>()
 
   private constructor(
     readonly trustDomain: string,
@@ -68,15 +70,25 @@ export class Spire {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(
-      this.children.reverse().map(async child => {
-        if (child.exitCode !== null || child.signalCode !== null) return
-        const closed = once(child, 'close')
-        child.kill('SIGKILL')
-        await closed
-      }),
-    )
+    await Promise.all([this.kill('agent'), this.kill('server')])
     rmSync(this.dir, { recursive: true, force: true })
+  }
+
+  /** `kill -9`. */
+  async kill(part: Part): Promise<void> {
+    const child = this.children.get(part)
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const closed = once(child, 'close')
+    child.kill('SIGKILL')
+    await closed
+  }
+
+  /** With the keys and the state that it had. */
+  async restart(part: Part): Promise<void> {
+    // The socket of the one before lies there still.
+    if (part === 'agent') rmSync(this.agentSocket, { force: true })
+    this.run(part)
+    await this.serves(part)
   }
 
   private async startServer(): Promise<void> {
@@ -93,11 +105,12 @@ server {
 }
 plugins {
   DataStore "sql" { plugin_data { database_type = "sqlite3" connection_string = "${join(this.dir, 'data.sqlite3')}" } }
-  KeyManager "memory" { plugin_data {} }
+  KeyManager "disk" { plugin_data { keys_path = "${join(this.dir, 'server-keys.json')}" } }
   NodeAttestor "join_token" { plugin_data {} }
 }`
-    this.run(serverBin, 'server', config)
-    await until('the SPIRE server is healthy', () => this.command('healthcheck', '-shallow=false').includes('healthy'))
+    writeFileSync(this.configOf('server'), config)
+    this.run('server')
+    await this.serves('server')
   }
 
   private async startAgent(): Promise<void> {
@@ -116,19 +129,29 @@ agent {
   experimental { sync_interval = "1s" }
 }
 plugins {
-  KeyManager "memory" { plugin_data {} }
+  KeyManager "disk" { plugin_data { directory = "${this.dir}" } }
   NodeAttestor "join_token" { plugin_data {} }
   WorkloadAttestor "unix" { plugin_data {} }
 }`
-    this.run(agentBin, 'agent', config)
-    await until('the SPIRE agent serves', () => existsSync(this.agentSocket))
+    writeFileSync(this.configOf('agent'), config)
+    this.run('agent')
+    await this.serves('agent')
   }
 
-  private run(bin: string, name: string, config: string): void {
-    const file = join(this.dir, `${name}.conf`)
-    writeFileSync(file, config)
-    const child = spawn(bin, ['run', '-config', file], { stdio: ['ignore', 'pipe', 'pipe'] })
+  private async serves(part: Part): Promise<void> {
+    if (part === 'server')
+      await until('the SPIRE server is healthy', () => this.command('healthcheck', '-shallow=false').includes('healthy'))
+    else await until('the SPIRE agent serves', () => existsSync(this.agentSocket))
+  }
+
+  private configOf(part: Part): string {
+    return join(this.dir, `${part}.conf`)
+  }
+
+  private run(part: Part): void {
+    const bin = part === 'server' ? serverBin : agentBin
+    const child = spawn(bin, ['run', '-config', this.configOf(part)], { stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (this.log += chunk))
-    this.children.push(child)
+    this.children.set(part, child)
   }
 }

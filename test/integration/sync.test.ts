@@ -108,7 +108,8 @@ it('killed between rendering and swap leaves the old file whole, and killed befo
   mkdirSync(folder)
   writeFileSync(join(folder, 'out'), 'the old one')
   const once = async (name: string, more: string): Promise<Outcome> => {
-    const task = template('killed/out').replace('contents', `${more}\n contents`)
+    const own = template('killed/out')
+    const task = more.startsWith('check') ? own.replace('contents', `${more}\n contents`) : `${own}\n${more}`
     return run('sync', '-config', at(write(name, task)), '-http-addr', mesh.url, '-once')
   }
   // The check runs when all candidates are there and nothing is swapped in.

@@ -9,11 +9,13 @@ import type { HeaderOption } from './header-option.js'
 import type { MatchTree } from './match-tree.js'
 import type { HeaderMatcher, RegexRewrite, RuntimeFraction, StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
+import type { JsonToMetadataConfig, SetFilterStateConfig, SetMetadataRule } from './metadata-filters.js'
+import type { OAuth2Config } from './oauth2.js'
 import type { RateLimit } from './rate-limit.js'
 import type { RbacConfig } from './rbac.js'
 import type { RouteMatch } from './route-match.js'
 import type { StatefulSessionConfig } from './stateful-session.js'
-import type { DataSource } from './tls.js'
+import type { DataSource, SdsSecretRef } from './tls.js'
 
 export interface FaultConfig {
   readonly delay: { readonly fixedMs: number | null; readonly fromHeader: boolean; readonly fraction: RuntimeFraction } | null
@@ -370,6 +372,16 @@ export interface HeaderMutationConfig {
   readonly query: readonly QueryMutation[]
 }
 
+export interface CredentialInjectorConfig {
+  readonly secret: SdsSecretRef
+  readonly header: string
+  /** Bytes, one a character. */
+  readonly prefix: string
+  readonly overwrite: boolean
+  /** Without a secret the request goes on as it came. */
+  readonly allowWithout: boolean
+}
+
 export interface HealthCheckFilterConfig {
   readonly passThrough: boolean
   readonly headers: readonly HeaderMatcher[]
@@ -427,6 +439,12 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'statefulSession'; readonly config: StatefulSessionConfig }
   | { readonly kind: 'bandwidthLimit'; readonly config: BandwidthLimitConfig }
   | { readonly kind: 'customResponse'; readonly config: CustomResponseConfig }
+  /** null: it is what routes say. */
+  | { readonly kind: 'oauth2'; readonly config: OAuth2Config | null }
+  | { readonly kind: 'credentialInjector'; readonly config: CredentialInjectorConfig }
+  | { readonly kind: 'setMetadata'; readonly config: readonly SetMetadataRule[] }
+  | { readonly kind: 'setFilterState'; readonly config: SetFilterStateConfig }
+  | { readonly kind: 'jsonToMetadata'; readonly config: JsonToMetadataConfig }
   | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'discovered'; readonly discovery: FilterDiscovery }
@@ -510,6 +528,7 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'statefulSession'; readonly config: StatefulSessionConfig | null }
   | { readonly kind: 'bandwidthLimit'; readonly config: BandwidthLimitConfig }
   | { readonly kind: 'customResponse'; readonly config: CustomResponseConfig }
+  | { readonly kind: 'oauth2'; readonly config: OAuth2Config }
   | { readonly kind: 'compressor'; readonly removeAcceptEncodingHeader: boolean | null }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'generic' }

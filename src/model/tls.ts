@@ -92,4 +92,5 @@ export type Secret =
   | { readonly name: string; readonly kind: 'certificate'; readonly certificate: TlsCertificate }
   | { readonly name: string; readonly kind: 'validation'; readonly validation: ValidationContext }
   | { readonly name: string; readonly kind: 'ticketKeys'; readonly keys: readonly DataSource[] }
-  | { readonly name: string; readonly kind: 'generic' }
+  /** For filters. */
+  | { readonly name: string; readonly kind: 'generic'; readonly secret: DataSource }

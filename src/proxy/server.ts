@@ -279,6 +279,7 @@ export class Server {
           filterConfigs: this.extensions,
           customFilters: options.customFilters ?? new Map(),
           clusters: this.clusters,
+          secrets: this.secrets,
           readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
           failures,

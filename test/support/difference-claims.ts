@@ -31,6 +31,9 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   // Stricter.
   'HTTP/1 requests: bare CR or LF': claim(`${ATTACKS}: HTTP/1 requests`),
   '`query_parameter_mutations` on a query': claim('l7/filters/header-filters.test.ts: changes the query: names in order'),
+  '`oauth2`: `RESPONSE_CODE_DETAILS` of': claim('l7/filters/oauth2/oauth2.test.ts: refuses an answer that was not made for this browser'),
+  '`oauth2`: a request that has no cookies': claim('l7/filters/oauth2/oauth2.test.ts: that cannot be renewed begins anew'),
+  '`oauth2`: tokens that no header': claim('l7/filters/oauth2/oauth2.test.ts: refuses the user where the token endpoint answers'),
   '`RESPONSE_CODE_DETAILS` of an answer by': claim('integration/response-filters-differential.test.ts: answers, asks and logs the same'),
   '`custom_response` redirect of a request': claim('l7/filters/custom-response.test.ts: lets a response through where there is no other'),
   '`Content-Length` and chunk sizes beyond': claim(`${ATTACKS}: HTTP/1 requests`, `${ATTACKS}: answers of a hostile origin`),

@@ -10,6 +10,7 @@ import { bufferFilter } from './buffer.js'
 import type { Encoding } from './compressor/accept-encoding.js'
 import { compressorFilter, encodingOf } from './compressor/compressor.js'
 import { corsFilter } from './cors.js'
+import { credentialInjectorFilter } from './credential-injector.js'
 import { csrfFilter } from './csrf.js'
 import { customFilter } from './custom/guarded-filter.js'
 import { customResponseFilter } from './custom-response.js'
@@ -26,11 +27,14 @@ import { headerMutationFilter } from './header-mutation.js'
 import { headerToMetadataFilter } from './header-to-metadata.js'
 import { healthCheckFilter } from './health-check.js'
 import type { FilterFactory } from './http-filter.js'
+import { jsonToMetadataFilter } from './json-to-metadata.js'
 import { jwtAuthnFilter } from './jwt/jwt-authn.js'
 import { localRateLimitFilter } from './local-rate-limit.js'
 import { matchedFilters } from './matched-filter.js'
+import { oauth2Filter } from './oauth2/oauth2.js'
 import { rateLimitFilter } from './rate-limit/rate-limit.js'
 import { rbacFilter } from './rbac.js'
+import { setFilterStateFilter, setMetadataFilter } from './set-metadata.js'
 import { statefulSessionFilter } from './stateful-session/stateful-session.js'
 
 export type { FilterEnvironment } from './filter-environment.js'
@@ -159,6 +163,16 @@ function compileFilter(filter: NamedFilter, encodings: readonly Encoding[], ctx:
       return bandwidthLimitFilter(name, disabled, filter.config, ctx)
     case 'customResponse':
       return customResponseFilter(name, disabled, filter.config, ctx)
+    case 'oauth2':
+      return oauth2Filter(name, disabled, filter.config, ctx)
+    case 'credentialInjector':
+      return credentialInjectorFilter(name, disabled, filter.config, ctx)
+    case 'setMetadata':
+      return setMetadataFilter(name, disabled, filter.config, ctx)
+    case 'setFilterState':
+      return setFilterStateFilter(name, disabled, filter.config)
+    case 'jsonToMetadata':
+      return jsonToMetadataFilter(name, disabled, filter.config, ctx)
     case 'statefulSession':
       return statefulSessionFilter(name, disabled, filter.config, ctx)
     case 'compressor':

@@ -14,6 +14,7 @@ import type { UpstreamFailures } from '../log/failure-log.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 import type { HttpFilter } from './custom/custom-filter.js'
 import type { FilterConfigs } from './discovered-filter.js'
+import type { SecretSource } from './generic-secret.js'
 
 export interface FilterEnvironment {
   /** `http.<prefix>.` */
@@ -29,6 +30,8 @@ export interface FilterEnvironment {
   /** Of the embedding program, by full message name. */
   readonly customFilters: ReadonlyMap<string, HttpFilter>
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
+  /** Secrets by name, which filters follow. */
+  readonly secrets: SecretSource
   /** Text of a DataSource, or null (or undefined) when it cannot be read now. */
   readonly readSource: (source: DataSource) => string | null | undefined
   /** POST /healthcheck/fail was called, or the server drains. */

@@ -14,6 +14,12 @@ const IGNORE_EMPTY = new Set([
   'envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry.hostname',
   'envoy.extensions.filters.http.api_key_auth.v3.KeySource.header',
   'envoy.extensions.filters.http.api_key_auth.v3.KeySource.cookie',
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.bearer_token',
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.oauth_hmac',
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.oauth_expires',
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.id_token',
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.refresh_token',
+  'envoy.extensions.http.injected_credentials.generic.v3.Generic.header',
 ])
 
 /** Whether an empty string passes whatever the rule says. */

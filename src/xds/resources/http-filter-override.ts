@@ -19,6 +19,7 @@ import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fa
 import type { HeaderMutationPerRoute } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import type { OAuth2PerRoute } from '../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
 import type { RateLimitPerRoute } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { StatefulSessionPerRoute } from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
@@ -33,6 +34,7 @@ import { decodeCustomResponse } from './http-filters/custom-response.js'
 import { decodeExtProcOverride } from './http-filters/ext-proc.js'
 import { decodeSkipTree } from './http-filters/matched.js'
 import { decodeMutations } from './http-filters/mutations.js'
+import { decodeOAuth2 } from './http-filters/oauth2.js'
 import { decodeStatefulSessionOverride } from './http-filters/session.js'
 import { decodeBandwidthLimit, decodeFault, decodeLocalRateLimit, decodeRateLimitOverride } from './http-filters/traffic.js'
 
@@ -42,7 +44,7 @@ const WITH_MATCHER = 'envoy.extensions.common.matching.v3.ExtensionWithMatcherPe
 const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig'
 const PACKAGE = 'envoy.extensions.filters.http.'
 
-type OverrideDecoder = (message: unknown, ctx: Ctx) => HttpFilterOverride
+type OverrideDecoder = (message: unknown, ctx: Ctx) => HttpFilterOverride | null
 
 const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, OverrideDecoder>([
   [
@@ -110,6 +112,13 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
   [
     'custom_response.v3.CustomResponse',
     (m, ctx) => ({ disabled: false, kind: 'customResponse', config: decodeCustomResponse(m as CustomResponse, ctx) }),
+  ],
+  [
+    'oauth2.v3.OAuth2PerRoute',
+    (m, ctx) => {
+      const { config } = m as OAuth2PerRoute
+      return config === undefined ? null : { disabled: false, kind: 'oauth2', config: decodeOAuth2(config, ctx.at('config')) }
+    },
   ],
   ['stateful_session.v3.StatefulSessionPerRoute', (m, ctx) => decodeStatefulSessionOverride(m as StatefulSessionPerRoute, ctx)],
   ['compressor.v3.CompressorPerRoute', m => decodeCompressorOverride(m as CompressorPerRoute)],

@@ -9,6 +9,7 @@ import type { BandwidthLimit } from '../gen/envoy/extensions/filters/http/bandwi
 import type { BasicAuth } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
 import type { Buffer as BufferMessage } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { Compressor } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
+import type { CredentialInjector } from '../gen/envoy/extensions/filters/http/credential_injector/v3/credential_injector_pb.js'
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
 import type { CustomResponse } from '../gen/envoy/extensions/filters/http/custom_response/v3/custom_response_pb.js'
 import type { Decompressor } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
@@ -20,11 +21,15 @@ import type { FilterConfig as GrpcStats } from '../gen/envoy/extensions/filters/
 import type { HeaderMutation } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import type { Config as HeaderToMetadata } from '../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
 import type { HealthCheck } from '../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
+import type { JsonToMetadata } from '../gen/envoy/extensions/filters/http/json_to_metadata/v3/json_to_metadata_pb.js'
 import type { JwtAuthentication } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import type { OAuth2 } from '../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
 import type { RateLimit } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBAC } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { Router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import type { Config as SetFilterState } from '../gen/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state_pb.js'
+import type { Config as SetMetadata } from '../gen/envoy/extensions/filters/http/set_metadata/v3/set_metadata_pb.js'
 import type { StatefulSession } from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
 import type { HttpFilter as HttpFilterMessage } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { describeType, typeNameOf, type Unpacked, unpackAny } from './any.js'
@@ -34,11 +39,13 @@ import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
 import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
 import { decodeGrpcStats, decodeHeaderToMetadata, decodeRouter } from './http-filters/content.js'
-import { decodeApiKeyAuth, decodeBasicAuth } from './http-filters/credentials.js'
+import { decodeApiKeyAuth, decodeBasicAuth, decodeCredentialInjector } from './http-filters/credentials.js'
 import { decodeCustomResponse } from './http-filters/custom-response.js'
 import { decodeExtProc } from './http-filters/ext-proc.js'
 import { decodeMatchedFilter, isMatchedFilter } from './http-filters/matched.js'
+import { decodeJsonToMetadata, decodeSetFilterState, decodeSetMetadata } from './http-filters/metadata.js'
 import { decodeMutations } from './http-filters/mutations.js'
+import { decodeOAuth2 } from './http-filters/oauth2.js'
 import { decodeStatefulSession } from './http-filters/session.js'
 import {
   decodeBandwidthLimit,
@@ -48,7 +55,7 @@ import {
   decodeRateLimit,
 } from './http-filters/traffic.js'
 
-type FilterDecoder = (message: unknown, ctx: Ctx) => HttpFilterConfig
+type FilterDecoder = (message: unknown, ctx: Ctx) => HttpFilterConfig | null
 
 const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecoder>([
   ['router.v3.Router', (m, ctx) => ({ kind: 'router', config: decodeRouter(m as Router, ctx) })],
@@ -88,6 +95,23 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
     'bandwidth_limit.v3.BandwidthLimit',
     (m, ctx) => ({ kind: 'bandwidthLimit', config: decodeBandwidthLimit(m as BandwidthLimit, ctx, false) }),
   ],
+  [
+    'oauth2.v3.OAuth2',
+    (m, ctx) => {
+      const { config } = m as OAuth2
+      return { kind: 'oauth2', config: config === undefined ? null : decodeOAuth2(config, ctx.at('config')) }
+    },
+  ],
+  [
+    'credential_injector.v3.CredentialInjector',
+    (m, ctx) => {
+      const config = decodeCredentialInjector(m as CredentialInjector, ctx)
+      return config === null ? null : { kind: 'credentialInjector', config }
+    },
+  ],
+  ['set_metadata.v3.Config', m => ({ kind: 'setMetadata', config: decodeSetMetadata(m as SetMetadata) })],
+  ['set_filter_state.v3.Config', (m, ctx) => ({ kind: 'setFilterState', config: decodeSetFilterState(m as SetFilterState, ctx) })],
+  ['json_to_metadata.v3.JsonToMetadata', (m, ctx) => ({ kind: 'jsonToMetadata', config: decodeJsonToMetadata(m as JsonToMetadata, ctx) })],
   ['custom_response.v3.CustomResponse', (m, ctx) => ({ kind: 'customResponse', config: decodeCustomResponse(m as CustomResponse, ctx) })],
   [
     'stateful_session.v3.StatefulSession',

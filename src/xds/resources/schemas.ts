@@ -43,6 +43,7 @@ import { BufferPerRouteSchema, BufferSchema } from '../gen/envoy/extensions/filt
 import { CompositeSchema, ExecuteFilterActionSchema } from '../gen/envoy/extensions/filters/http/composite/v3/composite_pb.js'
 import { CompressorPerRouteSchema, CompressorSchema } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import { CorsPolicySchema, CorsSchema } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
+import { CredentialInjectorSchema } from '../gen/envoy/extensions/filters/http/credential_injector/v3/credential_injector_pb.js'
 import { CsrfPolicySchema } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
 import { CustomResponseSchema } from '../gen/envoy/extensions/filters/http/custom_response/v3/custom_response_pb.js'
 import { DecompressorSchema } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
@@ -58,11 +59,15 @@ import {
 } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import { ConfigSchema as HeaderToMetadataSchema } from '../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
 import { HealthCheckSchema } from '../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
+import { JsonToMetadataSchema } from '../gen/envoy/extensions/filters/http/json_to_metadata/v3/json_to_metadata_pb.js'
 import { JwtAuthenticationSchema, PerRouteConfigSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import { LocalRateLimitSchema as HttpLocalRateLimitSchema } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import { OAuth2PerRouteSchema, OAuth2Schema } from '../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
 import { RateLimitPerRouteSchema, RateLimitSchema } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import { RBACSchema as HttpRbacSchema, RBACPerRouteSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import { ConfigSchema as SetFilterStateSchema } from '../gen/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state_pb.js'
+import { ConfigSchema as SetMetadataSchema } from '../gen/envoy/extensions/filters/http/set_metadata/v3/set_metadata_pb.js'
 import {
   StatefulSessionPerRouteSchema,
   StatefulSessionSchema,
@@ -86,6 +91,7 @@ import { LocalResponsePolicySchema } from '../gen/envoy/extensions/http/custom_r
 import { RedirectPolicySchema } from '../gen/envoy/extensions/http/custom_response/redirect_policy/v3/redirect_policy_pb.js'
 import { HeaderMutationSchema as EarlyHeaderMutationSchema } from '../gen/envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation_pb.js'
 import { PreserveCaseFormatterConfigSchema } from '../gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.js'
+import { GenericSchema as GenericCredentialSchema } from '../gen/envoy/extensions/http/injected_credentials/generic/v3/generic_pb.js'
 import { CustomHeaderConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header_pb.js'
 import { XffConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/xff/v3/xff_pb.js'
 import { CookieBasedSessionStateSchema } from '../gen/envoy/extensions/http/stateful_session/cookie/v3/cookie_pb.js'
@@ -247,6 +253,13 @@ const SCHEMAS: readonly DescMessage[] = [
   RouterSchema,
   StatefulSessionPerRouteSchema,
   StatefulSessionSchema,
+  CredentialInjectorSchema,
+  GenericCredentialSchema,
+  JsonToMetadataSchema,
+  OAuth2PerRouteSchema,
+  OAuth2Schema,
+  SetFilterStateSchema,
+  SetMetadataSchema,
   CustomResponseSchema,
   LocalResponsePolicySchema,
   RedirectPolicySchema,

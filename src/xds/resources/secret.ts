@@ -22,7 +22,7 @@ export function decodeSecretMessage(secret: SecretMessage, ctx: Ctx): Secret | n
     case 'genericSecret': {
       const source = decodeDataSource(type.value.secret, ctx.at('generic_secret').at('secret'))
       if (type.value.secret === undefined) ctx.at('generic_secret').at('secret').error('value is required')
-      return source === null ? null : { name, kind: 'generic' }
+      return source === null ? null : { name, kind: 'generic', secret: source }
     }
     default:
       ctx.error('one of tls_certificate, session_ticket_keys, validation_context, generic_secret is required')

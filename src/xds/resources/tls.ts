@@ -177,7 +177,7 @@ function decodeSpiffeValidator(context: CertificateValidationContext, ctx: Ctx):
   return domains
 }
 
-function decodeSdsRef(config: SdsSecretConfig, ctx: Ctx): SdsSecretRef {
+export function decodeSdsRef(config: SdsSecretConfig, ctx: Ctx): SdsSecretRef {
   return { name: config.name, source: decodeSecretSource(config, ctx.at('sds_config')) }
 }
 

@@ -18,6 +18,7 @@ import type { HttpFilter, HttpFilterOverride } from '../../../src/model/http-fil
 import type { Metadata } from '../../../src/model/metadata.js'
 import type { RateLimit } from '../../../src/model/rate-limit.js'
 import type { PeerIdentity } from '../../../src/mtls/peer/peer-identity.js'
+import { SecretRegistry } from '../../../src/mtls/secrets/secret-registry.js'
 import { ManualClock } from '../../support/manual-clock.js'
 
 /** Requests wait in `http` and `grpc` until the test answers them. */
@@ -28,6 +29,7 @@ export class FakeEnvironment {
   readonly http: { cluster: string; request: AsyncRequest; answer: (result: AsyncResult) => void; cancelled: boolean }[] = []
   readonly grpc: { path: string; message: Buffer; timeoutMs: number; answer: GrpcCallback; cancelled: boolean }[] = []
   readonly sources = new Map<string, string>()
+  readonly secrets = new SecretRegistry()
   randomValue = 0
   failing = false
   wallMs = 1_700_000_000_000
@@ -67,6 +69,7 @@ export class FakeEnvironment {
       filterConfigs: this.filterConfigs,
       customFilters: this.customFilters,
       clusters: this.clusters as unknown as FilterEnvironment['clusters'],
+      secrets: this.secrets,
       readSource: source => (source.kind === 'inline' ? source.text : undefined),
       healthFailed: () => this.failing,
       log: () => {},

@@ -11,6 +11,8 @@ type ConfigOf<K extends Kind> = Extract<HttpFilter, { kind: K }> extends { reado
 
 const GRPC = { cluster: 'asked', target: '', authority: '', timeoutMs: 200, initialMetadata: [] }
 
+const NO_JSON = { rules: [], contentTypes: ['application/json'], contentTypeRegex: null, allowsNoContentType: false }
+
 /** A config of each kind that asks for nothing: plain requests are none of its business. The type asks for every kind. */
 const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
   rbac: {
@@ -169,6 +171,17 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     statPrefix: 'p',
     missingStatus: 503,
   },
+  oauth2: null,
+  credentialInjector: {
+    secret: { name: 'none', source: { kind: 'static' } },
+    header: 'x-own',
+    prefix: '',
+    overwrite: false,
+    allowWithout: true,
+  },
+  setMetadata: [{ namespace: 'n', value: { a: 1 }, merges: true }],
+  setFilterState: { values: [{ key: 'k', format: 'v', omitsEmptyValues: false, skipIfEmpty: false }], clearsRoute: true },
+  jsonToMetadata: { request: NO_JSON, response: NO_JSON },
   bandwidthLimit: {
     statPrefix: 'p',
     request: true,

@@ -6,7 +6,7 @@ import type { DataSource, SdsSecretRef, Secret } from '../../../src/model/tls.js
 import { type SecretListener, SecretRegistry } from '../../../src/mtls/secrets/secret-registry.js'
 
 const ref = (name: string): SdsSecretRef => ({ name, source: { kind: 'ads' } })
-const secret = (name: string): Secret => ({ kind: 'generic', name })
+const secret = (name: string): Secret => ({ secret: { kind: 'inline', text: '' }, kind: 'generic', name })
 const file = (path: string): DataSource => ({ kind: 'file', path, watchedDirectory: '' })
 
 let folder: string

@@ -234,6 +234,7 @@ describe('decodeSecret', () => {
     expect(decoded(decodeSecretJson({ name: 'd', generic_secret: { secret: { inline_string: 's' } } }))).toEqual({
       name: 'd',
       kind: 'generic',
+      secret: { kind: 'inline', text: 's' },
     })
   })
 

@@ -6,6 +6,7 @@ import type { Timer } from '../../../io/clock.js'
 import type { JwtProvider } from '../../../model/http-filter.js'
 import { HeaderList } from '../../codec/header-list.js'
 import type { FilterContext } from '../filter-environment.js'
+import { splitUri } from '../split-uri.js'
 import type { JwtStatus } from './jwt-status.js'
 import type { ParsedJwt } from './jwt-token.js'
 
@@ -177,14 +178,4 @@ class RemoteJwks implements JwksSource {
     }
     resolve(result)
   }
-}
-
-/** `https://host:port/path?query` -> authority and path; a URI without a scheme begins with its host. */
-function splitUri(uri: string): { authority: string; path: string } {
-  const scheme = uri.indexOf('://')
-  const rest = scheme === -1 ? uri : uri.slice(scheme + 3)
-  const slash = rest.search(/[/?#]/)
-  if (slash === -1) return { authority: rest, path: '/' }
-  const path = rest.slice(slash)
-  return { authority: rest.slice(0, slash), path: path.startsWith('/') ? path : `/${path}` }
 }

@@ -41,6 +41,10 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit': { supported: 'limit_kbps' },
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit': { supported: '' },
   'envoy.extensions.filters.common.matcher.action.v3.SkipFilter': { supported: '' },
+  'envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue': {
+    supported: 'object_key factory_key format_string skip_if_empty',
+    accepted: { read_only: 'nobody here changes it', shared_with_upstream: 'filter state does not go upstream' },
+  },
   'envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth': { supported: 'credentials key_sources forwarding' },
   'envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute': { supported: 'credentials key_sources allowed_clients forwarding' },
   'envoy.extensions.filters.http.api_key_auth.v3.Credential': { supported: 'key client' },
@@ -83,6 +87,9 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.cors.v3.CorsPolicy': {
     supported:
       'allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled shadow_enabled allow_private_network_access forward_not_matching_preflights',
+  },
+  'envoy.extensions.filters.http.credential_injector.v3.CredentialInjector': {
+    supported: 'overwrite allow_request_without_credential credential',
   },
   'envoy.extensions.filters.http.csrf.v3.CsrfPolicy': { supported: 'filter_enabled shadow_enabled additional_origins' },
   'envoy.extensions.filters.http.custom_response.v3.CustomResponse': { supported: 'custom_response_matcher' },
@@ -213,6 +220,15 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.health_check.v3.HealthCheck': {
     supported: 'pass_through_mode cache_time cluster_min_healthy_percentages headers',
   },
+  'envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata': { supported: 'request_rules response_rules' },
+  'envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata.KeyValuePair': {
+    supported: 'metadata_namespace key value type preserve_existing_metadata_value',
+  },
+  'envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata.MatchRules': {
+    supported: 'rules allow_content_types allow_empty_content_type allow_content_types_regex',
+  },
+  'envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata.Rule': { supported: 'selectors on_present on_missing on_error' },
+  'envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata.Selector': { supported: 'key' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch': {
     supported: 'failed_refetch_duration',
     accepted: { fast_listener: 'listeners never wait for keys' },
@@ -247,6 +263,29 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
       'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted vh_rate_limits rate_limits max_dynamic_descriptors always_consume_default_token_bucket',
     accepted: { enable_retry_after_header: '', local_cluster_rate_limit: '' },
   },
+  'envoy.extensions.filters.http.oauth2.v3.CookieConfig': { supported: 'same_site path partitioned' },
+  'envoy.extensions.filters.http.oauth2.v3.CookieConfigs': {
+    supported:
+      'bearer_token_cookie_config oauth_hmac_cookie_config oauth_expires_cookie_config id_token_cookie_config refresh_token_cookie_config oauth_nonce_cookie_config code_verifier_cookie_config',
+  },
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2': { supported: 'config' },
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Config': {
+    supported:
+      'token_endpoint retry_policy authorization_endpoint end_session_endpoint post_logout_redirect_uri credentials redirect_uri redirect_path_matcher signout_path forward_bearer_token forward_id_token preserve_authorization_header pass_through_matcher auth_scopes resources auth_type use_refresh_token default_expires_in deny_redirect_matcher default_refresh_token_expires_in disable_id_token_set_cookie disable_access_token_set_cookie disable_refresh_token_set_cookie cookie_configs stat_prefix csrf_token_expires_in code_verifier_token_expires_in disable_token_encryption allow_failed_matcher original_request_uri allowed_redirect_domains use_access_token_expiry_for_id_token_cookie',
+    refused: {
+      private_key_jwt_config: 'private key JWTs are not supported; use URL_ENCODED_BODY, BASIC_AUTH or TLS_CLIENT_AUTH',
+      token_cookie_chunking: 'a token stands in one cookie',
+    },
+  },
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials': {
+    supported: 'client_id token_secret hmac_secret cookie_names cookie_domain',
+  },
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames': {
+    supported: 'bearer_token oauth_hmac oauth_expires id_token refresh_token oauth_nonce code_verifier',
+  },
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2PerRoute': { supported: 'config' },
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2TokenForwarding': { supported: 'header' },
+  'envoy.extensions.filters.http.oauth2.v3.PostLogoutRedirectUri': { supported: 'disabled uri' },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimit': {
     supported:
       'domain stage request_type timeout failure_mode_deny rate_limited_as_resource_exhausted rate_limit_service enable_x_ratelimit_headers disable_x_envoy_ratelimited_header rate_limited_status response_headers_to_add status_on_error',
@@ -279,6 +318,12 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
       upstream_log_options: '',
     },
   },
+  'envoy.extensions.filters.http.set_filter_state.v3.Config': { supported: 'on_request_headers clear_route_cache' },
+  'envoy.extensions.filters.http.set_metadata.v3.Config': { supported: 'metadata_namespace value metadata' },
+  'envoy.extensions.filters.http.set_metadata.v3.Metadata': {
+    supported: 'metadata_namespace allow_overwrite value',
+    refused: { typed_value: 'typed dynamic metadata is not supported; use value' },
+  },
   'envoy.extensions.filters.http.stateful_session.v3.StatefulSession': {
     supported: 'session_state strict stat_prefix status_on_strict_destination_not_found',
   },
@@ -292,6 +337,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     refused: { modify_request_headers_action: 'actions on request headers are extensions, and there is none; use request_headers_to_add' },
   },
   'envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation': { supported: 'mutations' },
+  'envoy.extensions.http.injected_credentials.generic.v3.Generic': { supported: 'credential header header_value_prefix' },
   'envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState': { supported: 'cookie' },
   'envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState': { supported: 'header' },
   'envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState.Header': { supported: 'name' },

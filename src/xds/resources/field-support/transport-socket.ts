@@ -43,11 +43,8 @@ export const TRANSPORT_SOCKET_SUPPORT: SupportTable = {
     accepted: { disable_stateful_session_resumption: 'there is none', prefer_client_ciphers: '' },
   },
   'envoy.extensions.transport_sockets.tls.v3.GenericSecret': {
-    supported: '',
-    accepted: {
-      secrets: 'nothing here asks for a generic secret',
-      secret: 'nothing here asks for a generic secret',
-    },
+    supported: 'secret',
+    accepted: { secrets: 'nothing here asks for more than one value' },
   },
   'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig': {
     supported: 'trust_domains',

@@ -1,7 +1,8 @@
-// HTTP filters that ask for credentials which the configuration holds: basic_auth and api_key_auth -> model. Called by http-filter.ts and
+// HTTP filters that ask for credentials which the configuration holds, or put one on requests: basic_auth, api_key_auth,
+// credential_injector -> model. Called by http-filter.ts and
 // http-filter-override.ts. No name, key or hash of them stands in an error. Names and keys are kept as bytes, as headers are.
 
-import type { ApiKeyAuthConfig, BasicAuthConfig, HttpFilterOverride } from '../../../model/http-filter.js'
+import type { ApiKeyAuthConfig, BasicAuthConfig, CredentialInjectorConfig, HttpFilterOverride } from '../../../model/http-filter.js'
 import type { DataSource } from '../../gen/envoy/config/core/v3/base_pb.js'
 import type {
   ApiKeyAuth,
@@ -10,8 +11,12 @@ import type {
   KeySource,
 } from '../../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
 import type { BasicAuth, BasicAuthPerRoute } from '../../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
+import type { CredentialInjector } from '../../gen/envoy/extensions/filters/http/credential_injector/v3/credential_injector_pb.js'
+import type { Generic } from '../../gen/envoy/extensions/http/injected_credentials/generic/v3/generic_pb.js'
+import { describeType, unpackAny } from '../any.js'
 import { readDataSource } from '../data-source.js'
 import type { Ctx } from '../field-path.js'
+import { decodeSdsRef } from '../tls.js'
 import { isHeaderName } from '../values.js'
 
 const SHA_PREFIX = '{SHA}'
@@ -46,6 +51,27 @@ export function decodeApiKeyAuth(config: ApiKeyAuth | ApiKeyAuthPerRoute, ctx: C
 export function decodeApiKeyAuthOverride(config: ApiKeyAuthPerRoute, ctx: Ctx): HttpFilterOverride {
   const allowedClients = new Set(config.allowedClients.map(bytesOf))
   return { disabled: false, kind: 'apiKeyAuth', config: decodeApiKeyAuth(config, ctx), allowedClients }
+}
+
+const GENERIC = 'envoy.extensions.http.injected_credentials.generic.v3.Generic'
+
+/** null after an error was recorded. */
+export function decodeCredentialInjector(config: CredentialInjector, ctx: Ctx): CredentialInjectorConfig | null {
+  const { credential, overwrite, allowRequestWithoutCredential } = config
+  if (credential?.typedConfig === undefined) return null // reported
+  const at = ctx.at('credential').at('typed_config')
+  const { typeName, typeUrl, message } = unpackAny(credential.typedConfig, at)
+  if (typeName !== GENERIC) at.error(`unknown credential '${credential.name}' (${describeType(typeUrl)})`)
+  if (typeName !== GENERIC || message === null) return null
+  const generic = message as unknown as Generic
+  if (generic.credential === undefined) return null // reported
+  return {
+    secret: decodeSdsRef(generic.credential, at.at('credential')),
+    header: decodeHeaderName(generic.header, at.at('header')) || 'authorization',
+    prefix: bytesOf(generic.headerValuePrefix),
+    overwrite,
+    allowWithout: allowRequestWithoutCredential,
+  }
 }
 
 /** The file of htpasswd, with hashes by SHA-1 alone, which is what Envoy takes. */

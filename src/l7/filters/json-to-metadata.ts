@@ -1,0 +1,197 @@
+// envoy.filters.http.json_to_metadata: fields of JSON bodies become dynamic metadata. A body that its rules look at is held whole, within the
+// buffer limit of the connection; others pass as they come.
+
+import type { JsonValue } from '../../model/metadata.js'
+import type { JsonMetadataRules, JsonMetadataTarget, JsonToMetadataConfig } from '../../model/metadata-filters.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import type { HeaderList } from '../codec/header-list.js'
+import { compileFullMatch } from '../match/regex.js'
+import type { FilterContext } from './filter-environment.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import { requestControl } from './request-control.js'
+import { responseControl } from './response-control.js'
+
+/** Envoy's bound of one value. */
+const MAX_VALUE_BYTES = 8 * 1024
+
+type Scalar = string | number | boolean
+
+export function jsonToMetadataFilter(
+  name: string,
+  disabled: boolean,
+  { request, response }: JsonToMetadataConfig,
+  ctx: FilterContext,
+): FilterFactory {
+  const requests = request === null ? null : new CompiledRules(request, 'rq', ctx)
+  const responses = response === null ? null : new CompiledRules(response, 'resp', ctx)
+  const shared = requests === null && responses === null ? null : new JsonToMetadataFilter(requests, responses)
+  return { name, disabled, create: () => shared }
+}
+
+class CompiledRules {
+  private readonly rules: JsonMetadataRules
+  private readonly types: ReadonlySet<string>
+  private readonly typeTest: ((value: string) => boolean) | null
+  private readonly stats
+
+  constructor(rules: JsonMetadataRules, prefix: string, ctx: FilterContext) {
+    this.rules = rules
+    this.types = new Set(rules.contentTypes)
+    this.typeTest = rules.contentTypeRegex === null ? null : compileFullMatch(rules.contentTypeRegex, false)
+    // Of all connection managers, as Envoy counts them.
+    const scope = ctx.scope(`json_to_metadata.${prefix}`)
+    this.stats = {
+      success: scope.counter('success'),
+      mismatched: scope.counter('mismatched_content_type'),
+      noBody: scope.counter('no_body'),
+      invalid: scope.counter('invalid_json_body'),
+    }
+  }
+
+  /** False: the body is none of its business, and an error for its rules. */
+  takes(call: FilterCall, headers: HeaderList): boolean {
+    // The whole of the value, with its parameters.
+    const type = headers.get('content-type') ?? ''
+    const taken = type === '' ? this.rules.allowsNoContentType : this.types.has(type) || this.typeTest?.(type) === true
+    if (!taken) {
+      this.stats.mismatched.value++
+      this.fail(call)
+    }
+    return taken
+  }
+
+  apply(call: FilterCall, body: Buffer): void {
+    const found = new Findings(call)
+    this.judge(body, found)
+    found.write()
+  }
+
+  private fail(call: FilterCall): void {
+    const found = new Findings(call)
+    for (const { onError } of this.rules.rules) found.take(onError, undefined)
+    found.write()
+  }
+
+  private judge(body: Buffer, found: Findings): void {
+    const { stats, rules } = this
+    if (body.length === 0) {
+      stats.noBody.value++
+      for (const { onMissing } of rules.rules) found.take(onMissing, undefined)
+      return
+    }
+    let document: unknown
+    try {
+      document = JSON.parse(body.toString('utf8'))
+    } catch {
+      stats.invalid.value++
+      for (const { onError } of rules.rules) found.take(onError, undefined)
+      return
+    }
+    for (const { path, onPresent, onMissing } of rules.rules) {
+      const parent = parentOf(document, path)
+      if (parent === undefined || !found.take(onPresent, scalarIn(parent, path.at(-1)!))) found.take(onMissing, undefined)
+    }
+    stats.success.value++
+  }
+}
+
+class JsonToMetadataFilter implements StreamFilter {
+  private readonly requests: CompiledRules | null
+  private readonly responses: CompiledRules | null
+
+  constructor(requests: CompiledRules | null, responses: CompiledRules | null) {
+    this.requests = requests
+    this.responses = responses
+  }
+
+  requestHead(call: FilterCall, head: RequestHead, end: boolean): FilterStatus {
+    const { requests } = this
+    if (requests === null || head.upgrade !== '' || head.method === 'CONNECT' || !requests.takes(call, head.headers)) return 'continue'
+    const apply = (body: Buffer): void => {
+      requests.apply(call, body)
+      // Routes may look at what was found.
+      call.clearRouteCache()
+    }
+    if (end) {
+      apply(Buffer.alloc(0))
+      return 'continue'
+    }
+    call.bufferRequest(requestControl(call).bufferLimitBytes, false, body => {
+      apply(body)
+      call.resume()
+    })
+    return 'stop'
+  }
+
+  responseHead(call: FilterCall, head: ResponseHead, end: boolean): FilterStatus {
+    const { responses } = this
+    if (responses === null || head.upgraded || !responses.takes(call, head.headers)) return 'continue'
+    if (end) {
+      responses.apply(call, Buffer.alloc(0))
+      return 'continue'
+    }
+    responseControl(call).bufferResponse(requestControl(call).bufferLimitBytes, (body, trailers) => {
+      responses.apply(call, body)
+      return { body, trailers }
+    })
+    return 'stop'
+  }
+}
+
+/** What the last key of the path is asked of: an object, or as in Envoy a list that is the whole document. */
+function parentOf(document: unknown, path: readonly string[]): object | undefined {
+  let node = document
+  for (const key of path.slice(0, -1)) {
+    node = isObject(node) && Object.hasOwn(node, key) ? (node as Record<string, unknown>)[key] : undefined
+    if (!isObject(node)) return undefined
+  }
+  return typeof node === 'object' && node !== null ? node : undefined
+}
+
+const isObject = (node: unknown): node is object => typeof node === 'object' && node !== null && !Array.isArray(node)
+
+/** What stands there, where it is no object, list or null. */
+function scalarIn(parent: object, key: string): Scalar | undefined {
+  const node = isObject(parent) && Object.hasOwn(parent, key) ? (parent as Record<string, unknown>)[key] : undefined
+  return typeof node === 'string' || typeof node === 'number' || typeof node === 'boolean' ? node : undefined
+}
+
+/** What the rules of one body found: written when all have been asked, so that none sees what another has found. */
+class Findings {
+  private readonly call: FilterCall
+  private readonly found: { readonly namespace: string; readonly key: string; readonly value: JsonValue }[] = []
+
+  constructor(call: FilterCall) {
+    this.call = call
+  }
+
+  /** False: there is none of the type that is asked for, or it is too long. */
+  take(target: JsonMetadataTarget | null, value: Scalar | undefined): boolean {
+    if (target === null) return true
+    const { namespace, key, type, keepsPresent } = target
+    if (keepsPresent && this.call.info.dynamicMetadata(namespace)?.[key] !== undefined) return true
+    const taken = target.value !== undefined ? target.value : value === undefined ? undefined : converted(value, type)
+    if (taken === undefined || (typeof taken === 'string' && Buffer.byteLength(taken) > MAX_VALUE_BYTES)) return false
+    if (taken !== '' || type !== 'STRING') this.found.push({ namespace, key, value: taken })
+    return true
+  }
+
+  write(): void {
+    for (const { namespace, key, value } of this.found) this.call.info.setDynamicMetadata(namespace, key, value)
+  }
+}
+
+function converted(value: Scalar, type: JsonMetadataTarget['type']): Scalar | undefined {
+  switch (type) {
+    case 'PROTOBUF_VALUE':
+      return value
+    case 'STRING':
+      // As Envoy prints them; it prints a whole number that was written with an exponent or a fraction as a double too.
+      if (typeof value === 'boolean') return value ? '1' : '0'
+      return typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(6) : String(value)
+    case 'NUMBER': {
+      const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)
+      return Number.isFinite(number) ? number : undefined
+    }
+  }
+}

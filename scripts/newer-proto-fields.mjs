@@ -154,7 +154,8 @@ export const NEWER_FIELDS = {
   'envoy/config/rbac/v3/rbac.proto': {
     imports: [EXTENSION],
     messages: [
-      'message SourcedMetadata {\n  envoy.type.matcher.v3.MetadataMatcher metadata_matcher = 1;\n  uint32 metadata_source = 2;\n}',
+      'enum MetadataSource {\n  DYNAMIC = 0;\n  ROUTE = 1;\n}',
+      'message SourcedMetadata {\n  envoy.type.matcher.v3.MetadataMatcher metadata_matcher = 1 [(validate.rules).message = {required: true}];\n  MetadataSource metadata_source = 2 [(validate.rules).enum = {defined_only: true}];\n}',
       CEL_CONFIG,
     ],
     fields: {

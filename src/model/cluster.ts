@@ -132,6 +132,11 @@ export interface HealthCheck {
         readonly expectedStatuses: readonly { readonly start: number; readonly end: number }[]
         readonly retriableStatuses: readonly { readonly start: number; readonly end: number }[]
         readonly serviceName: StringMatcher | null
+        readonly send: Uint8Array | null
+        /** Blocks that the body must have, in this order. */
+        readonly receive: readonly Uint8Array[]
+        /** So much of the body is looked at; 0: all of it. */
+        readonly responseBufferBytes: number
       }
     | { readonly kind: 'tcp'; readonly send: Uint8Array | null; readonly receive: readonly Uint8Array[] }
     | {

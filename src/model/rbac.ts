@@ -16,6 +16,7 @@ export type RbacPermission =
   | { readonly kind: 'destinationPortRange'; readonly start: number; readonly end: number }
   | { readonly kind: 'requestedServerName'; readonly matcher: StringMatcher }
   | { readonly kind: 'metadata'; readonly matcher: MetadataMatcher }
+  | { readonly kind: 'routeMetadata'; readonly matcher: MetadataMatcher }
 
 export type RbacPrincipal =
   | { readonly kind: 'any' }
@@ -30,6 +31,7 @@ export type RbacPrincipal =
   | { readonly kind: 'header'; readonly header: HeaderMatcher }
   | { readonly kind: 'urlPath'; readonly matcher: StringMatcher }
   | { readonly kind: 'metadata'; readonly matcher: MetadataMatcher }
+  | { readonly kind: 'routeMetadata'; readonly matcher: MetadataMatcher }
 
 export interface RbacPolicy {
   readonly name: string

@@ -74,6 +74,7 @@ beforeAll(async () => {
       'grpc-long',
       'hostnames',
       'immediate',
+      'body',
     ].map(name => to(`/${name}`, name)),
     clusters: [
       checked('http', app.port, { http_health_check }),
@@ -123,6 +124,15 @@ beforeAll(async () => {
           health_checks: [check({ http_health_check: { path: '/hostnames', host: 'all.test' } })],
         },
       ),
+      checked('body', app.port, {
+        http_health_check: {
+          path: '/body',
+          method: 'POST',
+          send: hex('are you?'),
+          receive: [hex('I am'), hex('well')],
+          response_buffer_size: 16,
+        },
+      }),
       checked('immediate', app.port, {
         interval: '0.3s',
         no_traffic_interval: '0.3s',
@@ -203,6 +213,22 @@ describe('HTTP', () => {
     await healthy('named', 1)
     answers('200 OK', { 'x-envoy-upstream-healthchecked-cluster': 'bank' })
     await healthy('named', 0)
+  })
+
+  it('send and receive: a body to ask with, and what its answer has to say, in order and within the bytes that are looked at', async () => {
+    const say = (text: string): void => {
+      checkAnswer = request => http(request.path === '/body' ? text : '')
+    }
+    say('I am quite well')
+    await healthy('body', 1)
+    const [asking] = checksOf('/body')
+    expect([asking!.method, asking!.body.toString()]).toEqual(['POST', 'are you?'])
+    say('well I am')
+    await healthy('body', 0)
+    say('yes, I am well.')
+    await healthy('body', 1)
+    say('I am, thank you, well')
+    await healthy('body', 0)
   })
 
   it('x-envoy-immediate-health-check-fail in an ordinary answer: out until the next good check', async () => {

@@ -123,16 +123,16 @@ describe.skipIf(envoyBin === undefined)('metadata by filters in Envoy and in Out
     line.replace(/\{[^ ]*\}/g, text => JSON.stringify(Object.entries(JSON.parse(text) as object).sort(([a], [b]) => (a < b ? -1 : 1))))
 
   it('says the same of them in the log', async () => {
+    const both = [peers.envoy, peers.ours]
+    for (const [i, one] of EXCHANGES.entries())
+      await Promise.all(both.map(peer => exchange(peer, { ...one, headers: { ...one.headers, 'x-mark': `m${i}` } })))
     const told: string[][] = []
-    for (const [i, one] of EXCHANGES.entries()) {
-      const lines = await Promise.all(
-        [peers.envoy, peers.ours].map(async peer => {
-          await exchange(peer, { ...one, headers: { ...one.headers, 'x-mark': `m${i}` } })
-          const line = await until(`the log of m${i}`, () => peer.proxy.log.split('\n').find(text => text.includes(`LOG m${i} `)))
-          return canonical(line.slice(line.indexOf('LOG')))
-        }),
-      )
-      told.push(lines)
+    for (const i of EXCHANGES.keys()) {
+      const lines = both.map(async ({ proxy }) => {
+        const line = await until(`the log of m${i}`, () => proxy.log.split('\n').find(text => text.includes(`LOG m${i} `)))
+        return canonical(line.slice(line.indexOf('LOG')))
+      })
+      told.push(await Promise.all(lines))
     }
     expect(told.map(([, ours]) => ours)).toEqual(told.map(([envoys]) => envoys))
   })

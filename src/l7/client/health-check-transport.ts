@@ -18,7 +18,7 @@ import { grpcFrame, grpcMessageOf } from '../grpc/grpc-frame.js'
 import { ProtobufReader, ProtobufWriter } from '../grpc/protobuf-writer.js'
 import type { UpstreamTlsSource } from './upstream-pools.js'
 
-/** A check's answer is read up to this; more is a failed check. */
+/** Most of an answer that is kept. Of gRPC more is a failed check. */
 const MAX_BODY_BYTES = 64 * 1024
 const GRPC_PATH = '/grpc.health.v1.Health/Check'
 /** grpc.health.v1: HealthCheckRequest.service, HealthCheckResponse.status and the one good value of the latter. */
@@ -113,8 +113,12 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
       else headers.append(option.name, option.value)
     }
     for (const name of check.headersToRemove) headers.remove(name.toLowerCase())
-    head = requestHead(check.method === '' ? 'GET' : check.method, check.path, authority, headers, 0)
-    stream.sendHead(head, true)
+    const { send } = check
+    const length = send === null ? 0 : send.length
+    if (length > 0) headers.append('content-length', String(length))
+    head = requestHead(check.method === '' ? 'GET' : check.method, check.path, authority, headers, length)
+    stream.sendHead(head, length === 0)
+    if (send !== null && length > 0) stream.sendData(Buffer.from(send), true)
   }
 
   cancel(): void {
@@ -143,7 +147,10 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
   }
 
   onData(chunk: Buffer, end: boolean): void {
-    if (this.request.check.kind === 'grpc') this.body = Buffer.concat([this.body, chunk])
+    const { check } = this.request
+    const wanted = check.kind === 'grpc' ? MAX_BODY_BYTES + 1 : check.receive.length === 0 ? 0 : check.responseBufferBytes || MAX_BODY_BYTES
+    const left = wanted - this.body.length
+    if (left > 0) this.body = Buffer.concat([this.body, chunk.subarray(0, left)])
     if (this.body.length > MAX_BODY_BYTES)
       this.finish({ kind: 'network', timeout: false, reason: `the answer is longer than ${MAX_BODY_BYTES} bytes` })
     else if (end) this.answer(this.head!.headers)
@@ -167,6 +174,7 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
       degraded,
       immediateFail: headers.has('x-envoy-immediate-health-check-fail'),
       healthcheckedCluster: headers.get('x-envoy-upstream-healthchecked-cluster') ?? null,
+      body: this.body,
     })
   }
 

@@ -64,5 +64,9 @@ export function compilePermission(permission: RbacPermission, certainty: Certain
       const test = compileMetadataMatcher(permission.matcher, certainty === 'possible')
       return ({ info }) => test(namespace => info?.dynamicMetadata(namespace))
     }
+    case 'routeMetadata': {
+      const test = compileMetadataMatcher(permission.matcher, certainty === 'possible')
+      return ({ info }) => test(namespace => info?.routeMetadata?.get(namespace))
+    }
   }
 }

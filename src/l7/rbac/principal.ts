@@ -132,6 +132,10 @@ function compilePrincipal(principal: RbacPrincipal, certainty: Certainty, option
       const test = compileMetadataMatcher(principal.matcher, certainty === 'possible')
       return ({ info }) => test(namespace => info?.dynamicMetadata(namespace))
     }
+    case 'routeMetadata': {
+      const test = compileMetadataMatcher(principal.matcher, certainty === 'possible')
+      return ({ info }) => test(namespace => info?.routeMetadata?.get(namespace))
+    }
   }
 }
 

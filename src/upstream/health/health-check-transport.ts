@@ -27,6 +27,8 @@ export type HealthCheckResult =
       readonly immediateFail: boolean
       /** x-envoy-upstream-healthchecked-cluster, or null. */
       readonly healthcheckedCluster: string | null
+      /** As much of it as the check looks at. */
+      readonly body: Buffer
     }
   | { readonly kind: 'grpc'; readonly status: number; readonly serving: boolean; readonly degraded: boolean }
   /** No answer: connection refused, reset, GOAWAY before the answer, or the time was up. */

@@ -12,7 +12,7 @@ import type { StringMatcher } from '../../model/matcher.js'
 import { HealthFlag, type Host } from '../host/host.js'
 import type { FailureType, HealthCheckEvents } from './event-log.js'
 import type { CancelableCheck, HealthCheckDial, HealthCheckResult, HealthCheckTransport } from './health-check-transport.js'
-import { KeptConnection, tcpHealthCheck } from './tcp-health-check.js'
+import { containsInOrder, KeptConnection, tcpHealthCheck } from './tcp-health-check.js'
 
 export interface HealthCheckerHooks {
   setHealth(host: Host, set: number, clear: number): void
@@ -217,6 +217,8 @@ class Session {
       if (result.immediateFail) this.checker.hooks.setHealth(this.host, HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL, 0)
       if (!inRanges(result.status, check.expectedStatuses, 200)) {
         this.failed(inRanges(result.status, check.retriableStatuses, null) ? 'retriable' : 'active')
+      } else if (!containsInOrder(result.body, check.receive)) {
+        this.failed('active')
       } else if (this.checker.serviceMatches !== null && !this.checker.serviceMatches(result.healthcheckedCluster ?? '')) {
         this.checker.stats.healthCheck.verify_cluster.value++
         this.failed('active')

@@ -105,7 +105,7 @@ export function tcpHealthCheck(
 }
 
 /** Each block after the one before, other bytes allowed between them (Envoy's fuzzy match). */
-function containsInOrder(received: Buffer, blocks: readonly Uint8Array[]): boolean {
+export function containsInOrder(received: Buffer, blocks: readonly Uint8Array[]): boolean {
   let at = 0
   for (const block of blocks) {
     const found = received.indexOf(block, at)

@@ -109,9 +109,15 @@ function payload(part: HealthCheck_Payload, ctx: Ctx): Uint8Array {
   return Uint8Array.from(Buffer.from(hex, 'hex'))
 }
 
+const DEFAULT_RESPONSE_BUFFER_BYTES = 1024n
+/** With a body to send. */
+const BODY_METHODS = new Set(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
 function decodeHttpCheck(check: HealthCheck_HttpHealthCheck, ctx: Ctx): HealthCheck['check'] {
   if (check.codecClientType === CodecClientType.HTTP3) ctx.at('codec_client_type').error('HTTP/3 is not supported')
   const method = enumName(RequestMethodSchema, check.method)
+  if (check.send !== undefined && !BODY_METHODS.has(method))
+    ctx.at('send').error(`a ${method === 'METHOD_UNSPECIFIED' ? 'GET' : method} has no body`)
   const expectedStatuses = statusRanges(check.expectedStatuses, ctx, 'expected_statuses')
   return {
     kind: 'http',
@@ -125,6 +131,9 @@ function decodeHttpCheck(check: HealthCheck_HttpHealthCheck, ctx: Ctx): HealthCh
     retriableStatuses: statusRanges(check.retriableStatuses, ctx, 'retriable_statuses'),
     serviceName:
       check.serviceNameMatcher === undefined ? null : decodeStringMatcher(check.serviceNameMatcher, ctx.at('service_name_matcher')),
+    send: check.send === undefined ? null : payload(check.send, ctx.at('send')),
+    receive: check.receive.map((part, i) => payload(part, ctx.at('receive', i))),
+    responseBufferBytes: Number(check.responseBufferSize ?? DEFAULT_RESPONSE_BUFFER_BYTES),
   }
 }
 

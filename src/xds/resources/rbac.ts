@@ -6,6 +6,7 @@ import type { MatchInput, MatchTree } from '../../model/match-tree.js'
 import type { RbacAction, RbacPermission, RbacPolicy, RbacPrincipal, RbacRules } from '../../model/rbac.js'
 import {
   ActionSchema,
+  MetadataSource,
   type Permission,
   type Permission_Set,
   type Policy,
@@ -13,6 +14,7 @@ import {
   type Principal_Set,
   type RBAC,
   RBAC_ActionSchema,
+  type SourcedMetadata,
 } from '../gen/envoy/config/rbac/v3/rbac_pb.js'
 import type { PathMatcher } from '../gen/envoy/type/matcher/v3/path_pb.js'
 import type { Matcher } from '../gen/xds/type/matcher/v3/matcher_pb.js'
@@ -145,13 +147,14 @@ function decodePermission(permission: Permission, ctx: Ctx): RbacPermission {
       return { kind: 'requestedServerName', matcher: decodeStringMatcher(rule.value, ctx.at('requested_server_name')) }
     case 'metadata':
       return { kind: 'metadata', matcher: decodeMetadataMatcher(rule.value, ctx.at('metadata')) }
+    case 'sourcedMetadata':
+      return decodeSourcedMetadata(rule.value, ctx.at('sourced_metadata')) ?? NO_PERMISSION
     case 'uriTemplate': {
       const template = decodeTemplateMatch(rule.value.typedConfig, ctx.at('uri_template').at('typed_config'))
       return template === null ? NO_PERMISSION : { kind: 'urlPath', matcher: { kind: 'regex', value: template.pattern } }
     }
     case undefined:
     case 'matcher':
-    case 'sourcedMetadata':
       return NO_PERMISSION // reported: the missing oneof by message-check, the extensions by field-support
   }
 }
@@ -198,12 +201,20 @@ function decodePrincipal(principal: Principal, ctx: Ctx): RbacPrincipal {
     }
     case 'metadata':
       return { kind: 'metadata', matcher: decodeMetadataMatcher(id.value, ctx.at('metadata')) }
+    case 'sourcedMetadata':
+      return decodeSourcedMetadata(id.value, ctx.at('sourced_metadata')) ?? NO_PRINCIPAL
     case undefined:
     case 'filterState':
-    case 'sourcedMetadata':
     case 'custom':
       return NO_PRINCIPAL // reported
   }
+}
+
+/** null after an error was recorded. */
+function decodeSourcedMetadata({ metadataMatcher, metadataSource }: SourcedMetadata, ctx: Ctx) {
+  if (metadataMatcher === undefined) return null
+  const matcher = decodeMetadataMatcher(metadataMatcher, ctx.at('metadata_matcher'))
+  return { kind: metadataSource === MetadataSource.ROUTE ? ('routeMetadata' as const) : ('metadata' as const), matcher }
 }
 
 function decodeUrlPath(path: PathMatcher, ctx: Ctx) {

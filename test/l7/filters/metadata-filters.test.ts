@@ -90,7 +90,11 @@ describe('json_to_metadata', () => {
   it('knows a body that is none, no JSON, or of another type', () => {
     expect(read('{')).toMatchObject({ found: { deep: 'bad', number: -1 }, counted: ['invalid_json_body'] })
     expect(read('')).toMatchObject({ found: { deep: 'none' }, counted: ['no_body'], status: 'continue' })
-    expect(read('{"n":1}', { 'content-type': 'text/plain' })).toMatchObject({ found: { deep: 'bad', number: -1 }, counted: ['mismatched_content_type'], resumed: 0 })
+    expect(read('{"n":1}', { 'content-type': 'text/plain' })).toMatchObject({
+      found: { deep: 'bad', number: -1 },
+      counted: ['mismatched_content_type'],
+      resumed: 0,
+    })
     expect(read('{"n":1}', {})).toMatchObject({ found: { deep: 'bad' }, counted: ['mismatched_content_type'] })
     expect(read('{"n":1}', {}, { allowsNoContentType: true }).found).toMatchObject({ text: '1' })
     expect(read('{"n":1}', { 'content-type': 'application/x+json' }, { contentTypeRegex: 'application/.*\\+json' }).found).toMatchObject({

@@ -220,6 +220,21 @@ describe('principals and permissions', () => {
     expect(allows(claim, network())).toBe(false)
   })
 
+  it('look at metadata of the route', () => {
+    const labelled: RbacPrincipal = {
+      kind: 'routeMetadata',
+      matcher: { namespace: 'labels', path: ['tier'], value: { kind: 'string', matcher: exact('gold') }, invert: false },
+    }
+    const input = request()
+    input.info!.setDynamicMetadata('labels', 'tier', 'gold')
+    expect(allows(labelled, input)).toBe(false)
+    input.info!.routeMetadata = new Map([['labels', { tier: 'gold' }]])
+    expect(allows(labelled, input)).toBe(true)
+    expect(allows(labelled, network())).toBe(false)
+    const rule = rules('ALLOW', policy('p', [ANYONE], [labelled as RbacPermission]))
+    expect([decide(rule, input).allowed, decide(rule, request()).allowed]).toEqual([true, false])
+  })
+
   it('evaluate all values of a header, deny winning (CVE-2020-25017, CVE-2024-10006, CVE-2026-26308)', () => {
     const role = (value: string) =>
       ({

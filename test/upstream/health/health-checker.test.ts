@@ -35,7 +35,15 @@ class ScriptedTransport implements HealthCheckTransport {
     return request
   }
   status(status: number, more: Partial<Extract<HealthCheckResult, { kind: 'http' }>> = {}): HealthCheckRequest {
-    return this.answer({ kind: 'http', status, degraded: false, immediateFail: false, healthcheckedCluster: null, ...more })
+    return this.answer({
+      kind: 'http',
+      status,
+      degraded: false,
+      immediateFail: false,
+      healthcheckedCluster: null,
+      body: Buffer.alloc(0),
+      ...more,
+    })
   }
   silence(): void {
     this.answer({ kind: 'network', timeout: false, reason: 'refused' })
@@ -51,6 +59,9 @@ const httpCheck: HealthCheck['check'] = {
   headersToAdd: [],
   headersToRemove: [],
   expectedStatuses: [],
+  send: null,
+  receive: [],
+  responseBufferBytes: 1024,
   retriableStatuses: [],
   serviceName: null,
 }

@@ -111,6 +111,9 @@ describe('decodeCluster fills in Envoy’s defaults', () => {
         http2: false,
         expectedStatuses: [{ start: 200, end: 201 }],
         retriableStatuses: [],
+        send: null,
+        receive: [],
+        responseBufferBytes: 1024,
       },
     })
   })

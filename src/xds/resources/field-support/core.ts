@@ -90,9 +90,8 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.HealthCheck.GrpcHealthCheck': { supported: 'service_name authority initial_metadata' },
   'envoy.config.core.v3.HealthCheck.HttpHealthCheck': {
     supported:
-      'host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type service_name_matcher method',
-    accepted: { use_alpn_protocol: '', send: '', response_buffer_size: '' },
-    refused: { receive: 'matching response bodies is not supported' },
+      'host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type service_name_matcher method send receive response_buffer_size',
+    accepted: { use_alpn_protocol: '' },
   },
   'envoy.config.core.v3.HealthCheck.Payload': { supported: 'text binary' },
   'envoy.config.core.v3.HealthCheck.TcpHealthCheck': {

@@ -8,10 +8,9 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
   'envoy.config.rbac.v3.Action': { supported: 'name action' },
   'envoy.config.rbac.v3.Permission': {
     supported:
-      'and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata not_rule requested_server_name uri_template',
+      'and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata not_rule requested_server_name uri_template sourced_metadata',
     refused: {
       matcher: 'RBAC matcher extensions are not supported',
-      sourced_metadata: 'metadata of a route is not supported here; use metadata',
     },
   },
   'envoy.config.rbac.v3.Permission.Set': { supported: 'rules' },
@@ -20,16 +19,16 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
     refused: { cel_config: 'options of CEL are not supported' },
   },
   'envoy.config.rbac.v3.Principal': {
-    supported: 'and_ids or_ids any authenticated source_ip direct_remote_ip remote_ip header url_path metadata not_id',
+    supported: 'and_ids or_ids any authenticated source_ip direct_remote_ip remote_ip header url_path metadata not_id sourced_metadata',
     refused: {
       filter_state: 'filter state principals are not supported',
-      sourced_metadata: 'metadata of a route is not supported here; use metadata',
       custom: 'custom principals are not supported',
     },
   },
   'envoy.config.rbac.v3.Principal.Authenticated': { supported: 'principal_name' },
   'envoy.config.rbac.v3.Principal.Set': { supported: 'ids' },
   'envoy.config.rbac.v3.RBAC': { supported: 'action policies', accepted: { audit_logging_options: '' } },
+  'envoy.config.rbac.v3.SourcedMetadata': { supported: 'metadata_matcher metadata_source' },
   'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': {
     supported: 'stat_prefix max_connections delay runtime_enabled',
   },

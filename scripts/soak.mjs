@@ -1,6 +1,6 @@
-// `npm run soak [-- --kills N] [--seed S] [--fresh]`: kill -9 of the control plane at random points under writers, over and over, on one data
-// directory. After each restart every acknowledged write must be there, no transaction half, no index gone back, the CA the same.
-// Adds to a file of results under bench/results, so that many short runs make a long one. Stops, with exit code 1, at the first thing that is lost.
+// `npm run soak [-- --kills N] [--seed S] [--fresh]`: kill -9 of the control plane at random points under writers, and of some while they start,
+// over and over, on one data directory. After each restart every acknowledged write must be there, no transaction half, no index gone back, the CA
+// the same. Adds to a file of results under bench/results, so that many short runs make a long one. Stops, with exit code 1, at the first thing that is lost.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -27,7 +27,11 @@ assert.ok(Number.isInteger(kills) && kills > 0 && Number.isInteger(seed), '--kil
 const NAMES = 5
 const STARTS_WITHIN_MS = 60_000
 /** A kill comes this long after the first acknowledged write, at most. */
-const LONGEST_RUN_MS = 200
+const LONGEST_RUN_MS = 400
+/** Share of the starts that are killed before they serve: what they read back and write then is interrupted too. */
+const STARTS_KILLED = 0.25
+/** Until there is a start to go by. */
+const FIRST_START_MS = 500
 
 /** mulberry32 */
 function seeded(from) {
@@ -39,6 +43,8 @@ function seeded(from) {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
 }
+
+const after = ms => new Promise(resolve => setTimeout(resolve, ms))
 
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1')
@@ -55,24 +61,36 @@ class ControlPlane {
     this.argv.push('--http-addr', `127.0.0.1:${httpPort}`, '--grpc-addr', `127.0.0.1:${grpcPort}`)
   }
 
+  spawn() {
+    this.child = spawn(process.execPath, [join(root, 'bin/outrigger'), ...this.argv], { stdio: ['ignore', 'ignore', 'pipe'] })
+    this.errors = ''
+    this.child.stderr.on('data', chunk => {
+      this.errors += chunk
+    })
+  }
+
   /** Resolves with how long it took to serve. */
   async start() {
     const began = performance.now()
-    this.child = spawn(process.execPath, [join(root, 'bin/outrigger'), ...this.argv], { stdio: ['ignore', 'ignore', 'pipe'] })
-    let errors = ''
-    this.child.stderr.on('data', chunk => {
-      errors += chunk
-    })
+    this.spawn()
     for (;;) {
-      if (this.child.exitCode !== null) throw new Error(`did not start: ${errors}`)
-      if (performance.now() - began > STARTS_WITHIN_MS) throw new Error(`did not start within ${STARTS_WITHIN_MS} ms: ${errors}`)
+      if (this.child.exitCode !== null) throw new Error(`did not start: ${this.errors}`)
+      if (performance.now() - began > STARTS_WITHIN_MS) throw new Error(`did not start within ${STARTS_WITHIN_MS} ms: ${this.errors}`)
       try {
         await this.read('/v1/status/leader')
         return performance.now() - began
       } catch {
-        await new Promise(resolve => setTimeout(resolve, 20))
+        await after(20)
       }
     }
+  }
+
+  /** Killed somewhere within `withinMs` of its start. */
+  async startAndKill(withinMs) {
+    this.spawn()
+    await after(random() * withinMs)
+    assert.equal(this.child.exitCode, null, `did not start: ${this.errors}`)
+    await this.kill()
   }
 
   async kill() {
@@ -128,6 +146,21 @@ const WRITERS = [
     },
   },
   {
+    // A pair of keys in one transaction.
+    put: (plane, name, n) =>
+      plane.write(
+        '/v1/txn',
+        [name, `${name}/twin`].map(Key => ({ KV: { Verb: 'set', Key: `txn/${Key}`, Value: btoa(n) } })),
+      ),
+    seen: async (plane, names) => {
+      const keys = new Map((await plane.read('/v1/kv/txn/?recurse').catch(() => [])).map(({ Key, Value }) => [Key, Number(atob(Value))]))
+      return names.map(name => {
+        assert.equal(keys.get(`txn/${name}/twin`), keys.get(`txn/${name}`), `${name}: half a transaction`)
+        return keys.get(`txn/${name}`)
+      })
+    },
+  },
+  {
     // A pair of entries in one change.
     put: (plane, name, n) =>
       plane.write(
@@ -162,7 +195,15 @@ let acknowledgedWrites = 0
 let unansweredWrites = 0
 let highest = 0
 let done = 0
+let killedStarting = 0
+async function killStarting() {
+  await plane.startAndKill(startsMs.at(-1) ?? FIRST_START_MS)
+  killedStarting++
+  done++
+}
 try {
+  // Of a directory where there is nothing yet, too.
+  await killStarting()
   await plane.start()
   const identity = await plane.read('/v1/connect/ca/roots')
   /** Of each writer: name -> number acknowledged last. */
@@ -171,9 +212,10 @@ try {
   while (done < kills) {
     let killed = false
     const began = acknowledgedWrites
-    const writing = WRITERS.map(async ({ put }, w) => {
-      for (let i = 0; !killed; i++) {
-        const name = `w${w}-${i % NAMES}`
+    // One after the other under a name, so that the last that was acknowledged is known; all names at once.
+    const writing = WRITERS.flatMap(({ put }, w) => Array.from({ length: NAMES }, (_, i) => ({ put, w, name: `w${w}-${i}` })))
+    const ended = writing.map(async ({ put, w, name }) => {
+      while (!killed) {
         const value = ++n
         try {
           highest = Math.max(highest, await put(plane, name, value))
@@ -186,13 +228,14 @@ try {
       }
     })
     // From the first answer on, so that a slow machine kills under writes too.
-    while (acknowledgedWrites === began) await new Promise(resolve => setTimeout(resolve, 1))
-    await new Promise(resolve => setTimeout(resolve, random() * LONGEST_RUN_MS))
+    while (acknowledgedWrites === began) await after(1)
+    await after(random() * LONGEST_RUN_MS)
     killed = true
     await plane.kill()
-    await Promise.all(writing)
-    startsMs.push(await plane.start())
+    await Promise.all(ended)
     done++
+    if (done < kills && random() < STARTS_KILLED) await killStarting()
+    startsMs.push(await plane.start())
     for (const [w, { seen }] of WRITERS.entries()) {
       const names = [...acknowledged[w].keys()]
       const found = await seen(plane, names)
@@ -204,7 +247,7 @@ try {
     highest = index
     const roots = await plane.read('/v1/connect/ca/roots')
     assert.deepEqual([roots.TrustDomain, roots.ActiveRootID], [identity.TrustDomain, identity.ActiveRootID], 'another CA')
-    if (done % 50 === 0) console.log(`${done} kills, ${acknowledgedWrites} acknowledged writes, none lost`)
+    if (startsMs.length % 50 === 0) console.log(`${done} kills, ${acknowledgedWrites} acknowledged writes, none lost`)
   }
 } finally {
   plane.child?.kill('SIGKILL')
@@ -218,6 +261,7 @@ function report() {
   const at = share => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))])
   const result = {
     kills: done + (before?.kills ?? 0),
+    killedStarting: killedStarting + (before?.killedStarting ?? 0),
     acknowledgedWrites: acknowledgedWrites + (before?.acknowledgedWrites ?? 0),
     unansweredWrites: unansweredWrites + (before?.unansweredWrites ?? 0),
     lostWrites: 0,
@@ -227,6 +271,7 @@ function report() {
       {
         seed,
         kills: done,
+        killedStarting,
         acknowledgedWrites,
         startMs: { p50: at(0.5), p99: at(0.99) },
         node: process.version,

@@ -56,6 +56,8 @@ export interface CheckDefinition {
   readonly deregisterAfterMs: number
 }
 
+/** They are run; the others wait for news. */
+const RUN_BY_INTERVAL: ReadonlySet<CheckType> = new Set<CheckType>(['http', 'tcp', 'udp', 'grpc', 'h2ping', 'script'])
 /** Longest output that is kept of one run, unless a check says less. */
 export const MAX_CHECK_OUTPUT_CHARS = 4_096
 const DEFAULT_CHECK_INTERVAL_MS = 10_000
@@ -195,7 +197,8 @@ function readCheck(
     ['alias', alias.service !== '' || alias.node !== ''],
   ]
   const types = given.filter(([, there]) => there).map(([type]) => type)
-  if (types.length !== 1) fields.fail('', 'exactly one of HTTP, TCP, UDP, GRPC, H2PING, Args, TTL, AliasService and AliasNode must be set')
+  if (types.length === 0) fields.fail('', 'TTL must be > 0 for TTL checks, and nothing says that it is another')
+  if (types.length > 1) fields.fail('', 'exactly one of HTTP, TCP, UDP, GRPC, H2PING, Args, TTL, AliasService and AliasNode must be set')
   if (target.HTTP !== '' && !isHttpUrl(target.HTTP)) fields.fail('HTTP', 'must be an http or https URL')
   for (const [name, text] of [
     ['TCP', target.TCP],
@@ -210,9 +213,12 @@ function readCheck(
   if (status !== 'passing' && status !== 'warning' && status !== 'critical') fields.fail('Status', 'must be passing, warning or critical')
   const givenIntervalMs = readDuration(fields, 'Interval', 0)
   if (givenIntervalMs > 0 && ttlMs > 0) fields.fail('', 'Interval and TTL cannot both be specified')
-  const intervalMs = givenIntervalMs || DEFAULT_CHECK_INTERVAL_MS
+  else if (givenIntervalMs === 0 && types.some(type => RUN_BY_INTERVAL.has(type)))
+    fields.fail('', 'Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks')
   const deregister = readDuration(fields, 'DeregisterCriticalServiceAfter', 0)
   const critical = fields.integer('FailuresBeforeCritical', 0, 1_000_000, 0)
+  const warning = fields.integer('FailuresBeforeWarning', 0, 1_000_000, 0)
+  if (warning > critical) fields.fail('', "FailuresBeforeWarning can't be higher than FailuresBeforeCritical")
   const id = fields.string('CheckID') || fields.string('ID') || fallbackId
   if (CONTROL.test(id) || id.length > MAX_CHECK_ID_CHARS)
     fields.fail('CheckID', `must be at most ${MAX_CHECK_ID_CHARS} characters, without control characters`)
@@ -223,7 +229,7 @@ function readCheck(
     ServiceID: serviceId,
     Type: types[0] ?? 'ttl',
     InitialStatus: status as HealthStatus,
-    intervalMs: Math.max(intervalMs, 1),
+    intervalMs: Math.max(givenIntervalMs, 1),
     timeoutMs: readDuration(fields, 'Timeout', 0) || DEFAULT_CHECK_TIMEOUT_MS,
     ttlMs,
     ...target,
@@ -243,7 +249,7 @@ function readCheck(
     AliasNode: alias.node,
     SuccessBeforePassing: fields.integer('SuccessBeforePassing', 0, 1_000_000, 0),
     FailuresBeforeCritical: critical,
-    FailuresBeforeWarning: fields.integer('FailuresBeforeWarning', 0, 1_000_000, 0) || critical,
+    FailuresBeforeWarning: warning || critical,
     deregisterAfterMs: deregister === 0 ? 0 : Math.max(deregister, MIN_DEREGISTER_AFTER_MS),
   }
 }

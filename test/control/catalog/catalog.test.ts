@@ -108,20 +108,29 @@ describe('parseServiceDefinition', () => {
     [{ Name: 'a', Meta: { 'a b': '1' } }, 'Meta.a b: key contains invalid characters (letters, digits, "_" and "-" are valid)'],
     [{ Name: 'a', Meta: { k: 'v'.repeat(513) } }, 'Meta.k: value is too long (limit 512 characters)'],
     [{ Name: 'a', Namespace: 'team' }, 'Namespace: "team" is not supported (only default)'],
+    [{ Name: 'a', Check: { Interval: '5s' } }, 'Check: TTL must be > 0 for TTL checks, and nothing says that it is another'],
     [
-      { Name: 'a', Check: { Interval: '5s' } },
+      { Name: 'a', Check: { HTTP: 'http://127.0.0.1:1/', TCP: '127.0.0.1:1', Interval: '5s' } },
       'Check: exactly one of HTTP, TCP, UDP, GRPC, H2PING, Args, TTL, AliasService and AliasNode must be set',
+    ],
+    ...[{ HTTP: 'http://127.0.0.1:1/' }, { TCP: 'h:1' }, { UDP: 'h:1' }, { GRPC: 'h:1', Interval: '0s' }, { H2PING: 'h:1' }].map(
+      Check =>
+        [{ Name: 'a', Check }, 'Check: Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks'] as [object, string],
+    ),
+    [
+      { Name: 'a', Check: { TTL: '1s', FailuresBeforeWarning: 3, FailuresBeforeCritical: 2 } },
+      "Check: FailuresBeforeWarning can't be higher than FailuresBeforeCritical",
     ],
     [{ Name: 'a', Check: { TTL: 'soon' } }, 'Check.TTL: must be a duration such as 10s, of at most 24 days'],
     [
-      { Name: 'a', Check: { Args: ['true'] } },
+      { Name: 'a', Check: { Args: ['true'], Interval: '1s' } },
       'Check.Args: Scripts are disabled on this agent; they run from local files with --enable-local-script-checks',
     ],
     [{ Name: 'a', Check: { DockerContainerID: 'c', TTL: '1s' } }, 'Check.DockerContainerID: checks of this kind are not run here'],
     [{ Name: 'a', Check: { OSService: 'nginx', TTL: '1s' } }, 'Check.OSService: checks of this kind are not run here'],
-    [{ Name: 'a', Check: { GRPC: 'here' } }, 'Check.GRPC: must be host:port'],
-    [{ Name: 'a', Check: { UDP: 'here' } }, 'Check.UDP: must be host:port'],
-    [{ Name: 'a', Check: { H2PING: 'here:1/x' } }, 'Check.H2PING: must be host:port'],
+    [{ Name: 'a', Check: { GRPC: 'here', Interval: '1s' } }, 'Check.GRPC: must be host:port'],
+    [{ Name: 'a', Check: { UDP: 'here', Interval: '1s' } }, 'Check.UDP: must be host:port'],
+    [{ Name: 'a', Check: { H2PING: 'here:1/x', Interval: '1s' } }, 'Check.H2PING: must be host:port'],
     [
       { Name: 'a', Connect: { SidecarService: { Proxy: { Upstreams: [{ DestinationName: 'b' }] } } } },
       'Connect.SidecarService.Proxy.Upstreams[0].LocalBindPort: LocalBindPort or LocalBindSocketPath must be set',

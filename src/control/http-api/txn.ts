@@ -49,10 +49,13 @@ export function txnRoutes(app: FastifyInstance, context: ApiContext): void {
       const errors: { OpIndex: number; What: string }[] = []
       const draft = context.catalog.draft()
       const writes: StoreWrite[] = []
+      // Of what the transaction has written itself, its index: it has the next one.
+      const pendingIndex = context.store.index + 1
       operations.forEach((operation, i) => {
         try {
           if (operation.kind === 'catalog') results.push(...attemptCatalog(draft, operation.catalog))
-          else if (operation.kind === 'kv') results.push(...attempt(change, operation.kv).map(result => ({ Key: result.key, result })))
+          else if (operation.kind === 'kv')
+            results.push(...attempt(change, operation.kv, pendingIndex).map(result => ({ Key: result.key, result })))
           else writes.push(...endSession(context, change, operation.verb, operation.id))
         } catch (error) {
           if (!(error instanceof Refusal || error instanceof CatalogError)) throw error
@@ -130,13 +133,13 @@ function digitsOf(kv: Record<string, unknown> | undefined): string {
 }
 
 /** What came of it. Throws why not. */
-function attempt(change: KvChange, operation: KvOperation): KvResult[] {
-  const outcome = outcomeOf(change, operation)
+function attempt(change: KvChange, operation: KvOperation, pendingIndex: number): KvResult[] {
+  const outcome = outcomeOf(change, operation, pendingIndex)
   if (typeof outcome === 'string') throw new Refusal(outcome)
   return outcome
 }
 
-function outcomeOf(change: KvChange, { verb, key, value, flags, index, session }: KvOperation): KvResult[] | string {
+function outcomeOf(change: KvChange, { verb, key, value, flags, index, session }: KvOperation, pendingIndex: number): KvResult[] | string {
   const quoted = JSON.stringify(key)
   const wrote = (pair: KvPair): KvResult[] => [{ pair, key, withValue: false }]
   const read = (pair: KvPair): KvResult[] => [{ pair, key: pair.key, withValue: true }]
@@ -186,9 +189,8 @@ function outcomeOf(change: KvChange, { verb, key, value, flags, index, session }
     case 'check-index': {
       const pair = change.get(key)
       if (pair === undefined) return `failed to check index, key ${quoted} doesn't exist`
-      return pair.modifyIndex === index
-        ? wrote(pair)
-        : `failed index check for key ${quoted}, current modify index ${pair.modifyIndex} != ${index}`
+      if (pair.modifyIndex === index) return wrote(pair)
+      return `failed index check for key ${quoted}, current modify index ${settled(pair.modifyIndex, pendingIndex)} != ${index}`
     }
     case 'check-not-exists':
       return change.get(key) === undefined ? [] : `key ${quoted} exists`
@@ -199,7 +201,11 @@ function outcomeOf(change: KvChange, { verb, key, value, flags, index, session }
 
 function resultJson({ pair, key, withValue }: KvResult, index: number): string {
   if (pair === undefined) return `{"KV":${pairJson({ key, flags: '0', lockIndex: 0, session: '', createIndex: 0, modifyIndex: 0 }, null)}}`
-  const settled = (at: number): number => (at === PENDING ? index : at)
-  const done = { ...pair, createIndex: settled(pair.createIndex), modifyIndex: settled(pair.modifyIndex) }
+  const done = { ...pair, createIndex: settled(pair.createIndex, index), modifyIndex: settled(pair.modifyIndex, index) }
   return `{"KV":${pairJson(done, withValue ? pair.value : null)}}`
+}
+
+/** Of what the transaction itself has written, its own. */
+function settled(at: number, index: number): number {
+  return at === PENDING ? index : at
 }

@@ -217,6 +217,15 @@ describe('/v1/txn', () => {
     expect((await api.get('/v1/kv/new')).status).toBe(404)
   })
 
+  it('names the index that it would have had itself for what it has written', async () => {
+    await api.put('/v1/kv/a', '1')
+    const { ModifyIndex } = (await api.get('/v1/kv/a')).body[0]
+    const { body } = await api.put('/v1/txn', [kv('set', 'a', { Value: b64('2') }), kv('check-index', 'a', { Index: ModifyIndex })])
+    expect(body.Errors).toEqual([
+      { OpIndex: 1, What: `failed index check for key "a", current modify index ${ModifyIndex + 1} != ${ModifyIndex}` },
+    ])
+  })
+
   it('is bounded', async () => {
     expect(
       (

@@ -19,6 +19,14 @@ export class CallerAccess {
     this.acl = acl
   }
 
+  /** Whether it has shown a token of ours, or needs none. */
+  isKnown(call: GrpcCall): boolean {
+    const token = call.metadata(TOKEN_KEY)
+    if (this.authorizer.verdict('xds', token) !== 'allowed') return false
+    if (this.acl === undefined || this.acl.defaultPolicy === 'allow') return true
+    return token !== undefined && this.acl.resolve(token) !== undefined
+  }
+
   /** Throws for a token that nobody knows. Undefined: there are no ACLs, and the caller may do everything. */
   known(call: GrpcCall): Access | undefined {
     const token = call.metadata(TOKEN_KEY)

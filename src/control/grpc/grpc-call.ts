@@ -4,10 +4,12 @@
 //   head -> (messages ...) -> half closed by the client        we: head -> (messages ...) -> trailers with grpc-status
 //
 // Invariants: the status is sent once; a message longer than the limit, a compressed one or a torn one ends the call with its reason; what
-// waits to be sent is bounded, since a service that writes faster than its client reads is ended.
+// waits to be sent is bounded, since a service that writes faster than its client reads is ended, and what of messages is not whole yet is
+// bounded for all calls together (message-allowance.ts).
 import type { BodyEvents, RequestHead, ResponseHead, ServerStream } from '../../l7/codec/codec.js'
 import { HeaderList } from '../../l7/codec/header-list.js'
 import { GrpcStatus } from './grpc-status.js'
+import type { MessageAllowance } from './message-allowance.js'
 
 /** What the method of a service is told. */
 export interface GrpcCallEvents {
@@ -30,19 +32,27 @@ export class GrpcCall implements BodyEvents {
   events: GrpcCallEvents = { onMessage() {}, onHalfClose() {}, onClosed() {} }
   private readonly stream: ServerStream
   private readonly requestHeaders: HeaderList
-  private readonly maxMessageBytes: number
+  private allowance: MessageAllowance
   private readonly headFields = HeaderList.of(['content-type', 'application/grpc'])
   private pending: Buffer[] = []
   private pendingBytes = 0
   private headSent = false
   private over = false
 
-  constructor(stream: ServerStream, head: RequestHead, peer: string, maxMessageBytes: number) {
+  constructor(stream: ServerStream, head: RequestHead, peer: string, allowance: MessageAllowance) {
     this.stream = stream
     this.path = head.path
     this.requestHeaders = head.headers
     this.peer = peer
-    this.maxMessageBytes = maxMessageBytes
+    this.allowance = allowance
+  }
+
+  /** Other messages from now on: who sends them is known better than by the head alone. */
+  allow(allowance: MessageAllowance): void {
+    if (this.over) return
+    this.allowance.give(this.pendingBytes)
+    this.allowance = allowance
+    if (!allowance.take(this.pendingBytes)) this.tooMuchHeld()
   }
 
   /** The last value of a metadata key, lower case; undefined when absent. */
@@ -91,7 +101,13 @@ export class GrpcCall implements BodyEvents {
 
   private finish(): void {
     this.pending = []
+    this.allowance.give(this.pendingBytes)
+    this.pendingBytes = 0
     this.events.onClosed()
+  }
+
+  private tooMuchHeld(): void {
+    this.end(GrpcStatus.RESOURCE_EXHAUSTED, 'too many bytes of messages that are not whole are held; try again')
   }
 
   // ---- BodyEvents ---------------------------------------------------------------------------------------------------------------
@@ -101,7 +117,8 @@ export class GrpcCall implements BodyEvents {
     if (chunk.length > 0) {
       this.pending.push(Buffer.from(chunk))
       this.pendingBytes += chunk.length
-      this.readMessages()
+      if (this.allowance.take(chunk.length)) this.readMessages()
+      else this.tooMuchHeld()
     }
     if (end) this.halfClosed()
   }
@@ -130,8 +147,8 @@ export class GrpcCall implements BodyEvents {
       const prefix = this.peek(PREFIX_BYTES)
       const length = prefix.readUInt32BE(1)
       if (prefix[0] !== 0) this.end(GrpcStatus.UNIMPLEMENTED, 'compressed messages are not read here')
-      else if (length > this.maxMessageBytes)
-        this.end(GrpcStatus.RESOURCE_EXHAUSTED, `a message of ${length} bytes, the limit is ${this.maxMessageBytes}`)
+      else if (length > this.allowance.maxMessageBytes)
+        this.end(GrpcStatus.RESOURCE_EXHAUSTED, `a message of ${length} bytes, the limit is ${this.allowance.maxMessageBytes}`)
       if (this.over || this.pendingBytes < PREFIX_BYTES + length) return
       const whole = this.take(PREFIX_BYTES + length)
       this.events.onMessage(whole.subarray(PREFIX_BYTES))
@@ -147,6 +164,7 @@ export class GrpcCall implements BodyEvents {
     if (this.pending[0]!.length < count) this.pending = [Buffer.concat(this.pending)]
     const [first] = this.pending as [Buffer]
     this.pendingBytes -= count
+    this.allowance.give(count)
     if (first.length === count) this.pending.shift()
     else this.pending[0] = first.subarray(count)
     return count === 0 ? EMPTY : first.subarray(0, count)

@@ -53,8 +53,8 @@ export interface GrpcPort {
 /** Rejects with one line that names the option. */
 export async function openGrpcPort({ plain, tls, secure }: GrpcAddresses, sources: GrpcPortSources): Promise<GrpcPort> {
   const { ads, acl, onProblem } = sources
-  const server = new GrpcServer({ maxMessageBytes: MAX_MESSAGE_BYTES, onProblem })
   const access = new CallerAccess(sources.authorizer, acl)
+  const server = new GrpcServer({ maxMessageBytes: MAX_MESSAGE_BYTES, isKnown: call => access.isKnown(call), onProblem })
   addAds(server, ads)
   addLoadReports(server, sources.loadReports)
   addClientStatus(server, { ads, access, onProblem })

@@ -1,7 +1,8 @@
 // The gRPC port of the control plane, on our own HTTP/2 engine: accepts (plain or TLS with ALPN h2), gives each request to the service
 // whose method its path names, and ends the rest with UNIMPLEMENTED. Made by `ControlPlane`; services are added before `listen`.
 // Node's own http2 resets a request with an empty `:authority` before anyone sees it, and that is what Go clients of a `consul://` target send.
-// Invariants: connections, calls of a connection, heads and messages are bounded; an exception of a method ends its call alone.
+// Invariants: connections, calls of a connection, heads and messages are bounded, and next to nothing is held of senders that are not known;
+// an exception of a method ends its call alone.
 import net from 'node:net'
 import tls from 'node:tls'
 import { readShared } from '../../io/shared-read.js'
@@ -11,12 +12,16 @@ import type { Http2CodecOptions } from '../../l7/codec/http2/connection-base.js'
 import { Http2ServerCodec } from '../../l7/codec/http2/server-codec.js'
 import { GrpcCall } from './grpc-call.js'
 import { GrpcStatus } from './grpc-status.js'
+import { MessageAllowance } from './message-allowance.js'
 
 /** Called once for each call of its path; sets `call.events` before it returns. */
 export type GrpcMethod = (call: GrpcCall) => void
 
 export interface GrpcServerOptions {
+  /** Of a sender that is known. */
   readonly maxMessageBytes: number
+  /** By the token of its head. */
+  isKnown(call: GrpcCall): boolean
   readonly onProblem: (reason: string) => void
 }
 
@@ -24,6 +29,10 @@ export interface GrpcServerOptions {
 const MAX_CONNECTIONS = 20_000
 /** Connections that wait to be accepted, when all come back at once; the kernel has a limit of its own (net.core.somaxconn). */
 const BACKLOG = 4_096
+/** Logins, DNS questions, openings of peerings, and first requests that are going to be refused. */
+const MAX_UNKNOWN_MESSAGE_BYTES = 1024 * 1024
+const MAX_UNKNOWN_HELD_BYTES = 64 * 1024 * 1024
+const MAX_HELD_BYTES = 512 * 1024 * 1024
 const HANDSHAKE_TIMEOUT_MS = 10_000
 /** A client that is silent for this long is asked whether it is still there, and has as long to answer. */
 const KEEPALIVE_MS = 30_000
@@ -50,9 +59,13 @@ export class GrpcServer {
   private readonly methods = new Map<string, GrpcMethod>()
   private readonly connections = new Map<net.Socket, Http2ServerCodec | null>()
   private readonly servers: net.Server[] = []
+  private readonly unknown = new MessageAllowance(MAX_UNKNOWN_MESSAGE_BYTES, MAX_UNKNOWN_HELD_BYTES)
+  /** Methods that learn who sends only from a message give it to their call. */
+  readonly known: MessageAllowance
 
   constructor(options: GrpcServerOptions) {
     this.options = options
+    this.known = new MessageAllowance(options.maxMessageBytes, MAX_HELD_BYTES)
   }
 
   /** `path`: `/package.Service/Method`. */
@@ -129,8 +142,9 @@ export class GrpcServer {
   private handler(peer: string): ServerHandler {
     return {
       onRequest: (stream, head, end) => {
-        const call = new GrpcCall(stream, head, peer, this.options.maxMessageBytes)
+        const call = new GrpcCall(stream, head, peer, this.unknown)
         stream.events = call
+        if (this.options.isKnown(call)) call.allow(this.known)
         const method = head.method === 'POST' ? this.methods.get(head.path) : undefined
         if (method === undefined) {
           call.end(GrpcStatus.UNIMPLEMENTED, `unknown method ${head.path}`)

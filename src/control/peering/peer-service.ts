@@ -35,6 +35,7 @@ export function addPeerStreams(server: GrpcServer, peerings: Peerings, onProblem
             send: said => send(call, said),
             end: reason => call.end(reason === '' ? GrpcStatus.OK : GrpcStatus.ABORTED, reason),
           })
+          call.allow(server.known)
         }),
       onHalfClose: () => call.end(GrpcStatus.OK),
       onClosed: () => session && peerings.left(session),

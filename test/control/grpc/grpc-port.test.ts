@@ -335,6 +335,29 @@ describe('clients that come again and again', () => {
   })
 })
 
+describe('long messages', () => {
+  // A gRPC client of its own would decode what we say of the body; the stream reads any message.
+  const dataplaneOf = (bytes: number, token?: string) =>
+    ask(
+      guarded,
+      `${DATAPLANE}/GetSupportedDataplaneFeatures`,
+      QueryRequestSchema,
+      GetSupportedDataplaneFeaturesResponseSchema,
+      { msg: new Uint8Array(bytes) },
+      token,
+    )
+
+  it('are held for those whose token is known alone', async () => {
+    for (const token of [undefined, '00000000-0000-0000-0000-00000000000f'])
+      await expect(dataplaneOf(1_100_000, token)).rejects.toMatchObject({
+        code: 8,
+        details: expect.stringContaining('the limit is 1048576'),
+      })
+    expect((await dataplaneOf(1_100_000, MANAGEMENT)).supportedDataplaneFeatures).toHaveLength(3)
+    await expect(dataplaneOf(900_000, '00000000-0000-0000-0000-00000000000f')).rejects.toMatchObject({ code: 16 })
+  })
+})
+
 describe('ClientStatusDiscoveryService', () => {
   const CSDS = '/envoy.service.status.v3.ClientStatusDiscoveryService'
   const clientStatus = (plane: ControlPlane, message: MessageInitShape<typeof ClientStatusRequestSchema>, token?: string) =>

@@ -157,7 +157,7 @@ export class AgentLeases {
       const { ok } = await this.options.store.transaction([put('agent-lease', key, lease)], [compare])
       if (!ok) throw new LeaseError(403, `node "${node.Node}" was taken by another agent, or removed, at the same time: try again`)
     } else this.rearm(key)
-    this.renewals.renewed(key)
+    this.renewals.renewed(key, this.ttl)
     if (isNew) this.options.onNotice(node.Node, before === undefined ? 'joined' : 'is back')
     return isNew
   }

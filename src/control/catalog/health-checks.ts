@@ -117,8 +117,9 @@ export class HealthChecks {
 
   /** A TTL check's heartbeat; resolves once it is written. False when there is no such TTL check. */
   async updateTtl(id: string, status: HealthStatus, output: string): Promise<boolean> {
-    if (this.catalog.check(id)?.definition.Type !== 'ttl') return false
-    this.heartbeats?.renewed(id)
+    const definition = this.catalog.check(id)?.definition
+    if (definition?.Type !== 'ttl') return false
+    this.heartbeats?.renewed(id, definition.ttlMs)
     const check = this.running.get(keyOn(OWN_NODE, id))
     if (check !== undefined) {
       this.armTtl(check)

@@ -131,7 +131,8 @@ export class SessionTable extends WatchedIndex {
     const session = this.sessions.get(id)
     if (session === undefined) return undefined
     this.arm(session)
-    this.renewals.renewed(id)
+    const lifeMs = lifeMsOf(session)
+    if (lifeMs > 0) this.renewals.renewed(id, lifeMs)
     return session
   }
 
@@ -203,13 +204,13 @@ export class SessionTable extends WatchedIndex {
   private arm(session: Session): void {
     clearTimeout(this.timers.get(session.ID))
     this.lapsed.delete(session.ID)
-    const ttlMs = (parseDuration(session.TTL || '0s') ?? 0) / 1e6
-    if (ttlMs === 0 || this.stopped) return
+    const lifeMs = lifeMsOf(session)
+    if (lifeMs === 0 || this.stopped) return
     const timer = setTimeout(() => {
       if (!this.endsSessions) return
       this.lapsed.add(session.ID)
       this.end(session.ID)
-    }, ttlMs * TTL_MULTIPLIER)
+    }, lifeMs)
     timer.unref()
     this.timers.set(session.ID, timer)
   }
@@ -223,4 +224,9 @@ export class SessionTable extends WatchedIndex {
       this.delays.set(key, timer)
     }
   }
+}
+
+/** Without a renewal; 0: it has no TTL. */
+function lifeMsOf({ TTL }: Session): number {
+  return ((parseDuration(TTL || '0s') ?? 0) / 1e6) * TTL_MULTIPLIER
 }

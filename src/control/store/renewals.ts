@@ -1,12 +1,15 @@
 // What was renewed at one replica and counts for all: sessions, agents of other machines, checks by heartbeat. Whoever keeps the timers hears of
-// it within a moment. Made by the tables that have such timers. Invariant: an id is said until a note that has it was told, and a while longer,
-// so that neither a note that replaces another nor an etcd that is away for a moment loses a renewal that was acknowledged here; then nothing of
-// it is left in the note.
+// it within a moment, and of what lives but a few seconds sooner: that has a note of its own, so that it is not said with all the rest each time.
+// Made by the tables that have such timers. Invariant: an id is said until a note that has it was told, and a while longer, so that neither a
+// note that replaces another nor an etcd that is away for a moment loses a renewal that was acknowledged here; then nothing of it is left in the
+// note.
 import type { Store } from './store.js'
 
 const PAUSE_MS = 250
 /** Each note stays in etcd's history until that is compacted, so the more there is to say, the seldomer it is said. Sessions and agents live 10 s. */
 const MAX_PAUSE_MS = 1_500
+/** What lives shorter is short-lived: it is said within a quarter of the shortest life among it. */
+const SHORT_LIFE_MS = 4 * MAX_PAUSE_MS
 const MAX_BYTES_A_SECOND = 32_000
 /** Said again for so long. */
 const LATELY_MS = 2_000
@@ -14,6 +17,29 @@ const LATELY_MS = 2_000
 const MAX_NOTE_BYTES = 1_000_000
 
 export class Renewals {
+  private readonly notes: Readonly<Record<'short' | 'long', RenewalNote>>
+
+  /** `onRenewed`: at another replica; it may be told of one renewal several times. */
+  constructor(store: Store, topic: string, onRenewed: (id: string) => void) {
+    this.notes = {
+      short: new RenewalNote(store, `short-${topic}`, onRenewed),
+      long: new RenewalNote(store, topic, onRenewed),
+    }
+  }
+
+  /** Here. `lifeMs`: when it would have ended without. */
+  renewed(id: string, lifeMs: number): void {
+    const note = lifeMs < SHORT_LIFE_MS ? this.notes.short : this.notes.long
+    note.renewed(id, Math.min(lifeMs / 4, MAX_PAUSE_MS))
+  }
+
+  stop(): void {
+    for (const note of Object.values(this.notes)) note.stop()
+  }
+}
+
+/** One topic of the store's notes: what this replica has renewed lately. */
+class RenewalNote {
   /** When each was renewed last, the oldest first. */
   private readonly lately = new Map<string, number>()
   /** What they take in a note. */
@@ -25,7 +51,6 @@ export class Renewals {
   private sayAt = 0
   private readonly end: () => void
 
-  /** `onRenewed`: at another replica; it may be told of one renewal several times. */
   constructor(
     private readonly store: Store,
     private readonly topic: string,
@@ -36,12 +61,11 @@ export class Renewals {
     })
   }
 
-  /** Here. */
-  renewed(id: string): void {
+  renewed(id: string, withinMs: number): void {
     if (!this.store.isShared) return
     if (!this.lately.delete(id)) this.bytes += sizeInNote(id)
     this.lately.set(id, performance.now())
-    this.plan(Math.min(Math.max((1_000 * this.bytes) / MAX_BYTES_A_SECOND, PAUSE_MS), MAX_PAUSE_MS))
+    this.plan(Math.min(Math.max((1_000 * this.bytes) / MAX_BYTES_A_SECOND, PAUSE_MS), withinMs))
   }
 
   stop(): void {

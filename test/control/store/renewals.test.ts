@@ -4,6 +4,7 @@ import { Renewals } from '../../../src/control/store/renewals.js'
 import type { Store } from '../../../src/control/store/store.js'
 
 interface Said {
+  readonly topic: string
   readonly ids: readonly string[]
   told(): void
 }
@@ -13,8 +14,8 @@ let renewals: Renewals
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
   said = []
-  const say = (_topic: string, note: unknown, onTold?: () => void): void => {
-    said.push({ ids: note as string[], told: () => onTold?.() })
+  const say = (topic: string, note: unknown, onTold?: () => void): void => {
+    said.push({ topic, ids: note as string[], told: () => onTold?.() })
   }
   const store = { isShared: true, notes: { replica: 'a', say, hear: () => () => {} } } as unknown as Store
   renewals = new Renewals(store, 'sessions', () => {})
@@ -25,7 +26,7 @@ afterEach(() => {
 })
 
 function renewedAndSaid(id: string): readonly string[] {
-  renewals.renewed(id)
+  renewals.renewed(id, 10_000)
   vi.advanceTimersByTime(300)
   return said.at(-1)!.ids
 }
@@ -60,10 +61,10 @@ it('says what comes while it only waits to empty the note as soon as ever', () =
 })
 
 it('says much less often than little', () => {
-  for (let i = 0; i < 5_000; i++) renewals.renewed(`a-check-of-a-service-${i}`)
+  for (let i = 0; i < 5_000; i++) renewals.renewed(`a-check-of-a-service-${i}`, 10_000)
   vi.advanceTimersByTime(300)
   said[0]!.told()
-  renewals.renewed('another')
+  renewals.renewed('another', 10_000)
   vi.advanceTimersByTime(1_400)
   expect(said).toHaveLength(1)
   vi.advanceTimersByTime(200)
@@ -72,7 +73,7 @@ it('says much less often than little', () => {
 
 it('is bounded: the oldest go first', () => {
   // As checks of a long name have them: a note of all of them is more than etcd takes.
-  for (let i = 0; i < 20_000; i++) renewals.renewed(`${i}`.padStart(97, '-'))
+  for (let i = 0; i < 20_000; i++) renewals.renewed(`${i}`.padStart(97, '-'), 10_000)
   vi.advanceTimersByTime(300)
   const [{ ids }] = said as [Said]
   expect([ids.length, ids[0], ids.at(-1), JSON.stringify(ids).length]).toEqual([
@@ -80,5 +81,21 @@ it('is bounded: the oldest go first', () => {
     '10000'.padStart(97, '-'),
     '19999'.padStart(97, '-'),
     1_000_001,
+  ])
+})
+
+it('what lives but seconds is heard of within a quarter of that, however much else there is to say', () => {
+  for (let i = 0; i < 5_000; i++) renewals.renewed(`a-session-of-some-name-${i}`, 20_000)
+  vi.advanceTimersByTime(300)
+  said.splice(0)[0]!.told()
+  renewals.renewed('a-session-of-some-name-0', 20_000)
+  renewals.renewed('three-seconds', 3_000)
+  renewals.renewed('one-second', 1_000)
+  vi.advanceTimersByTime(250)
+  expect(said.map(({ topic, ids }) => [topic, ids])).toEqual([['short-sessions', ['three-seconds', 'one-second']]])
+  vi.advanceTimersByTime(1_250)
+  expect(said.map(({ topic, ids }) => [topic, ids.length])).toEqual([
+    ['short-sessions', 2],
+    ['sessions', 5_000],
   ])
 })

@@ -9,7 +9,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import { AgentTokens } from '../acl/agent-tokens.js'
 import { type AgentDefinitions, applyAgentDefinitions } from '../agent-definitions.js'
 import { Catalog } from '../catalog/catalog.js'
-import { OWN_NODE } from '../catalog/catalog-types.js'
+import { type CatalogInstance, OWN_NODE } from '../catalog/catalog-types.js'
 import { ExposedChecks } from '../catalog/exposed-checks.js'
 import { HealthChecks } from '../catalog/health-checks.js'
 import type { Locality } from '../catalog/locality.js'
@@ -47,7 +47,7 @@ import { GrpcRelay, type GrpcTarget } from './grpc-relay.js'
 import { type AgentIdentity, LeaseKeeper } from './lease-keeper.js'
 import { type DownPolicy, RemoteRules } from './remote-rules.js'
 import { ServerLink, type ServerTls } from './server-link.js'
-import { StateSync } from './state-sync.js'
+import { type MergedProxy, StateSync } from './state-sync.js'
 
 export interface ClientAgentOptions extends Partial<PortRanges> {
   /** HTTP addresses of the control plane, the first one asked first. */
@@ -223,11 +223,14 @@ export class ClientAgent {
     catalog.onChange(({ services }) => {
       for (const service of services) indexes.bump(serviceTopic(service), store.index)
     })
-    // Config entries are the control plane's: which sidecars they let expose their checks, it says. Until it does, those that did before.
-    let byEntries: ReadonlySet<string> = new Set(catalog.checksOn(OWN_NODE).flatMap(({ exposed }) => exposed?.Proxy ?? []))
+    // Config entries are the control plane's: what of a sidecar they say, it tells. Until it does, those expose checks that did before.
+    const before = catalog.checksOn(OWN_NODE).flatMap(({ exposed }) => exposed ?? [])
+    let byEntries: ReadonlyMap<string, MergedProxy> = new Map(
+      before.map(({ Proxy: id, Address }) => [id, { Config: { bind_address: Address }, Expose: { Checks: true } }]),
+    )
     const exposedChecks = new ExposedChecks(catalog, {
       ...ranges,
-      exposes: ({ ID, Proxy: proxy }) => proxy?.Expose?.Checks === true || byEntries.has(ID),
+      merged: instance => withMerged(instance, byEntries.get(instance.ID)),
       onProblem: reason => log.warn({}, reason),
     })
     exposedChecks.start()
@@ -245,7 +248,7 @@ export class ClientAgent {
       token: () => agentToken(),
       isHeld: () => this.lease?.state === 'held',
       onProblem: (what, reason) => log.error({ what }, `agent: not synced: ${reason}`),
-      onExposing: sidecars => {
+      onMerged: sidecars => {
         byEntries = sidecars
         exposedChecks.everythingChanged()
       },
@@ -383,6 +386,15 @@ export class ClientAgent {
       onProblem: reason => this.log.error({ dataDir }, reason),
     })
   }
+}
+
+/** What is registered here goes over what the control plane has merged of it. */
+function withMerged(instance: CatalogInstance, merged: MergedProxy | undefined): CatalogInstance {
+  const { Proxy: proxy } = instance
+  if (proxy === undefined || merged === undefined) return instance
+  const Paths = proxy.Expose?.Paths?.length ? proxy.Expose.Paths : merged.Expose?.Paths
+  const Checks = proxy.Expose?.Checks === true || merged.Expose?.Checks === true
+  return { ...instance, Proxy: { ...proxy, Config: { ...merged.Config, ...proxy.Config }, Expose: { Checks, ...(Paths && { Paths }) } } }
 }
 
 /** The first address of this machine that others may reach. */

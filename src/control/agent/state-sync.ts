@@ -3,6 +3,7 @@
 // Made by `ClientAgent`; reads the local catalog. Invariant: what the control plane refuses is said once in the log and tried again.
 import type { Catalog } from '../catalog/catalog.js'
 import { type CatalogCheck, OWN_NODE } from '../catalog/catalog-types.js'
+import type { Expose } from '../config-entries/types.js'
 import { agentService, checkShape } from '../http-api/shapes.js'
 import type { AgentIdentity } from './lease-keeper.js'
 import { type ServerLink, ServersAway } from './server-link.js'
@@ -22,14 +23,20 @@ export interface StateSyncOptions {
   isHeld(): boolean
   readonly intervalMs?: number
   onProblem(what: string, reason: string): void
-  /** IDs of the sidecars whose checks are exposed, by their registrations or by config entries. */
-  onExposing(sidecars: ReadonlySet<string>): void
+  /** What sidecars are, by their IDs, once config entries are merged in. */
+  onMerged(sidecars: ReadonlyMap<string, MergedProxy>): void
   onSynced(what: string): void
+}
+
+/** What of a sidecar may come from config entries and says where checks are exposed. */
+export interface MergedProxy {
+  readonly Config?: Readonly<Record<string, unknown>> | null
+  readonly Expose?: Expose
 }
 
 interface ServiceThere {
   readonly ID: string
-  readonly Proxy?: { readonly Expose?: { readonly Checks?: boolean } }
+  readonly Proxy?: MergedProxy
 }
 
 const INTERVAL_MS = 60_000
@@ -178,7 +185,7 @@ export class StateSync {
     const path = `/v1/catalog/node-services/${node}?merge-central-config`
     const there = (await this.ask(path)) as { readonly Services?: readonly ServiceThere[] } | null
     const services = there?.Services ?? []
-    this.options.onExposing(new Set(services.flatMap(({ ID, Proxy: proxy }) => (proxy?.Expose?.Checks === true ? ID : []))))
+    this.options.onMerged(new Map(services.flatMap(({ ID, Proxy: proxy }) => (proxy === undefined ? [] : [[ID, proxy] as const]))))
     return services
   }
 

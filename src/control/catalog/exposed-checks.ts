@@ -1,19 +1,21 @@
 // `Expose.Checks`: HTTP and gRPC checks of services whose sidecar exposes them are sent through it, on a port of a range that is given out here.
 // Follows the catalog of one machine and whatever else says which sidecars do so (registrations, config entries), and writes to each check where
 // it goes; the checks are run, and the sidecar's listeners made, by what is written. Made by `ControlPlane` and `ClientAgent`.
-// Invariants: no port of the machine is given out twice; a check keeps its port for as long as it is exposed.
-import { mergedExpose } from '../config-entries/expose.js'
+// Invariants: no port of the machine is given out twice; a check keeps its port for as long as it is exposed, unless it is registered for
+// something else.
 import type { ConfigEntry } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import { RecurringProblem } from '../recurring-problem.js'
 import type { Catalog } from './catalog.js'
 import { type CatalogChange, type CatalogCheck, type CatalogInstance, type CheckExposure, OWN_NODE, splitKey } from './catalog-types.js'
+import { withCentralConfig } from './central-config.js'
 import { isExposable, singleAddressOf } from './check-exposure.js'
 
 export interface ExposedChecksOptions {
   readonly exposeMinPort: number
   readonly exposeMaxPort: number
-  exposes(sidecar: CatalogInstance): boolean
+  /** With what config entries say of it. */
+  merged(sidecar: CatalogInstance): CatalogInstance
   onProblem(reason: string): void
 }
 
@@ -103,45 +105,58 @@ export class ExposedChecks {
 
   private changesOf(ids: readonly string[]): Change[] {
     const changes: Change[] = []
-    let taken: Set<number> | undefined
+    let others: Set<number> | undefined
+    const given = new Set([...this.catalog.checksOn(OWN_NODE)].flatMap(({ exposed }) => exposed?.Port ?? []))
     for (const id of ids) {
       const service = this.catalog.instance(id)
       const checks = this.catalog.checksOfService(OWN_NODE, id).filter(({ registered }) => registered === undefined)
-      const sidecar = service && checks.length > 0 ? this.catalog.proxiesOf(service).find(proxy => this.options.exposes(proxy)) : undefined
+      const sidecar = service && checks.length > 0 ? this.sidecarThatExposes(service) : undefined
       for (const check of checks) {
         const { exposed: before } = check
         if (sidecar === undefined || !isExposable(check.definition)) {
           if (before !== undefined) changes.push({ check, exposed: undefined })
           continue
         }
-        const Port = before?.Port ?? this.freePort((taken ??= this.takenPorts()))
+        others ??= this.portsOfOthers()
+        const Port = before !== undefined && !others.has(before.Port) ? before.Port : this.freePort(others, given)
         if (Port === undefined) this.full(check)
         const exposed = Port === undefined ? undefined : { Proxy: sidecar.ID, Address: dialledAt(sidecar), Port }
-        if (before?.Proxy !== exposed?.Proxy || before?.Address !== exposed?.Address) changes.push({ check, exposed })
+        if (before?.Proxy !== exposed?.Proxy || before?.Address !== exposed?.Address || before?.Port !== exposed?.Port)
+          changes.push({ check, exposed })
       }
     }
     return changes
   }
 
-  private freePort(taken: Set<number>): number | undefined {
+  /** As merged. */
+  private sidecarThatExposes(service: CatalogInstance): CatalogInstance | undefined {
+    for (const sidecar of this.catalog.proxiesOf(service)) {
+      const merged = this.options.merged(sidecar)
+      if (merged.Proxy?.Expose?.Checks === true) return merged
+    }
+    return undefined
+  }
+
+  private freePort(others: ReadonlySet<number>, given: Set<number>): number | undefined {
     for (let port = this.options.exposeMinPort; port <= this.options.exposeMaxPort; port++) {
-      if (taken.has(port)) continue
-      taken.add(port)
+      if (others.has(port) || given.has(port)) continue
+      given.add(port)
       return port
     }
     return undefined
   }
 
-  /** Of this machine, as far as the catalog knows. */
-  private takenPorts(): Set<number> {
-    const taken = new Set<number>()
-    for (const { Port, Proxy: proxy } of this.catalog.instancesOn(OWN_NODE)) {
-      taken.add(Port)
-      for (const { LocalBindPort } of proxy?.Upstreams ?? []) taken.add(LocalBindPort)
-      for (const { ListenerPort } of proxy?.Expose?.Paths ?? []) taken.add(ListenerPort)
+  /** What of this machine is registered with a port, as far as the catalog knows. */
+  private portsOfOthers(): Set<number> {
+    const ports = new Set<number>()
+    for (const instance of this.catalog.instancesOn(OWN_NODE)) {
+      const { Port, Proxy: proxy } = this.options.merged(instance)
+      const bound = proxy?.Config['bind_port']
+      ports.add(typeof bound === 'number' ? bound : Port)
+      for (const { LocalBindPort } of proxy?.Upstreams ?? []) ports.add(LocalBindPort)
+      for (const { ListenerPort } of proxy?.Expose?.Paths ?? []) ports.add(ListenerPort)
     }
-    for (const { exposed } of this.catalog.checksOn(OWN_NODE)) if (exposed !== undefined) taken.add(exposed.Port)
-    return taken
+    return ports
   }
 
   /** Said once: each change of the catalog would find it again. */
@@ -156,26 +171,22 @@ export class ExposedChecks {
 }
 
 /** Those of the control plane's own node, by its config entries. */
-export function exposeByEntries(
-  catalog: Catalog,
-  entries: ConfigEntryTable,
-  options: Omit<ExposedChecksOptions, 'exposes'>,
-): ExposedChecks {
-  const exposedChecks = new ExposedChecks(catalog, {
-    ...options,
-    exposes: ({ Proxy: proxy }) => proxy !== undefined && mergedExpose(proxy.Expose, proxy.DestinationServiceName, entries).Checks === true,
-  })
+export function exposeByEntries(catalog: Catalog, entries: ConfigEntryTable, options: Omit<ExposedChecksOptions, 'merged'>): ExposedChecks {
+  const exposedChecks = new ExposedChecks(catalog, { ...options, merged: sidecar => withCentralConfig(entries, sidecar) })
   entries.onChange(({ before, after }) => {
-    if (saysChecks(before) !== saysChecks(after)) exposedChecks.everythingChanged()
+    if (whatIsExposed(before) !== whatIsExposed(after)) exposedChecks.everythingChanged()
   })
   return exposedChecks
 }
 
-function saysChecks(entry: ConfigEntry | undefined): boolean {
-  return (entry?.Kind === 'service-defaults' || entry?.Kind === 'proxy-defaults') && entry.Expose?.Checks === true
+/** What an entry says of where the listeners of checks may be. */
+function whatIsExposed(entry: ConfigEntry | undefined): string {
+  if (entry?.Kind === 'service-defaults') return JSON.stringify([entry.Expose])
+  if (entry?.Kind === 'proxy-defaults') return JSON.stringify([entry.Expose, entry.Config?.['bind_address'], entry.Config?.['bind_port']])
+  return ''
 }
 
-/** Where its listeners are, as listeners.ts has it; on this machine where they are at every address. */
+/** Where the listeners of a merged sidecar are, as listeners.ts has it; on this machine where they are at every address. */
 function dialledAt({ Address, Proxy: proxy }: CatalogInstance): string {
   const bound = proxy?.Config['bind_address']
   const listening = typeof bound === 'string' && bound !== '' ? bound : Address

@@ -2,11 +2,11 @@
 // What writes the catalog by nodes is in catalog-registration.ts.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
+import { withCentralConfig } from '../catalog/central-config.js'
 import { SERVER_RPC_PORT, SERVER_SERVICE, serverInstance } from '../catalog/server-instance.js'
 import type { ImportedService, PeerInstance } from '../peering/peering-types.js'
 import { importTopic, serviceTopic } from '../store/topic-indexes.js'
 import type { Watched } from './blocking-queries.js'
-import { withCentralConfig } from './central-config.js'
 import { nearestFirst, nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
 import { gatewayServices } from './gateway-services.js'

@@ -11,10 +11,10 @@ import { HttpProtocolOptionsSchema } from '../../xds/gen/envoy/extensions/upstre
 import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE } from '../../xds/type-urls.js'
 import { durationMs } from '../config-entries/duration.js'
-import type { ExposePath, LoadBalancer } from '../config-entries/types.js'
+import type { LoadBalancer } from '../config-entries/types.js'
 import { destinationClusters } from './destinations.js'
 import { userCluster } from './escape-hatches.js'
-import { exposedClusterName, exposedPorts } from './exposed-paths.js'
+import { exposedCluster, exposedPorts } from './exposed-paths.js'
 import { explicitHttp2, HTTP_OPTIONS_KEY } from './http-options.js'
 import { jwksClusters } from './jwt.js'
 import { passthroughClusters } from './outbound-listener.js'
@@ -22,6 +22,7 @@ import { adsConfigSource, duration, type Init, pack, pipeAddress, socketAddress 
 import { DEFAULT_CONNECT_TIMEOUT_MS, type UpstreamSettings } from './proxy-config.js'
 import {
   chainClusters,
+  type ExposedPath,
   isHttp2,
   LOCAL_APP,
   type ProxyView,
@@ -44,7 +45,7 @@ export function buildClusters(view: ProxyView): Resource[] {
     if (!clusters.has(cluster.name!)) clusters.set(cluster.name!, cluster)
   }
   add(localApp(view))
-  for (const exposed of exposedPorts(view)) add(exposedCluster(view, exposed))
+  for (const exposed of exposedPorts(view)) add(exposedAppCluster(view, exposed))
   for (const upstream of view.upstreams) for (const cluster of chainClusterInits(view, upstream)) add(cluster)
   for (const cluster of [...passthroughClusters(view), ...destinationClusters(view)]) add(cluster)
   for (const cluster of jwksClusters(view.jwtProviders)) add(cluster)
@@ -91,8 +92,9 @@ function localApp(view: ProxyView): ClusterInit {
   }
 }
 
-function exposedCluster(view: ProxyView, { LocalPathPort, Protocol }: ExposePath): ClusterInit {
-  const name = exposedClusterName(LocalPathPort)
+function exposedAppCluster(view: ProxyView, exposed: ExposedPath): ClusterInit {
+  const { LocalPathPort, Protocol } = exposed
+  const name = exposedCluster(view, exposed)
   const address = socketAddress(view.proxy.Proxy.LocalServiceAddress || '127.0.0.1', LocalPathPort)
   return {
     name,

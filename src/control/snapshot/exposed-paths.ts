@@ -44,22 +44,27 @@ function onlyFrom(exposed: ExposedPath, listening: string): Pick<Init<typeof Fil
   return { filterChainMatch: { sourcePrefixRanges: [{ addressPrefix: '127.0.0.0', prefixLen: 8 }, ...[...addresses].map(singleAddress)] } }
 }
 
-/** Ports of the application other than the one that the mesh knows, or that one in another protocol. */
+/** One for each cluster: ports of the application other than the one that the mesh knows, or that one in another protocol. */
 export function exposedPorts(view: ProxyView): ExposedPath[] {
-  const seen = new Set<number>()
+  const seen = new Set([LOCAL_APP])
   return view.exposed.filter(exposed => {
-    if (exposedCluster(view, exposed) === LOCAL_APP || seen.has(exposed.LocalPathPort)) return false
-    seen.add(exposed.LocalPathPort)
-    return true
+    const cluster = exposedCluster(view, exposed)
+    return !seen.has(cluster) && seen.add(cluster)
   })
 }
 
-export function exposedClusterName(port: number): string {
-  return `exposed_cluster_${port}`
+/** The application's own, where that speaks what the path does. Of one port that is asked in HTTP/1 and in HTTP/2 there are two. */
+export function exposedCluster(view: ProxyView, exposed: ExposedPath): string {
+  const { LocalPathPort: port } = exposed
+  if (isLocalApp(view, exposed)) return LOCAL_APP
+  const name = `exposed_cluster_${port}`
+  const isPlainToo = (other: ExposedPath): boolean => other.LocalPathPort === port && !speaksHttp2(other) && !isLocalApp(view, other)
+  return speaksHttp2(exposed) && view.exposed.some(isPlainToo) ? `${name}_http2` : name
 }
 
-/** The application's own, where that speaks what the path does. */
-function exposedCluster({ proxy, protocol }: ProxyView, { LocalPathPort: port, Protocol }: ExposedPath): string {
-  const isOwn = port === 0 || (port === proxy.Proxy.LocalServicePort && (!isHttp2(Protocol ?? 'http') || isHttp2(protocol)))
-  return isOwn ? LOCAL_APP : exposedClusterName(port)
+function isLocalApp({ proxy, protocol }: ProxyView, exposed: ExposedPath): boolean {
+  const { LocalPathPort: port } = exposed
+  return port === 0 || (port === proxy.Proxy.LocalServicePort && (!speaksHttp2(exposed) || isHttp2(protocol)))
 }
+
+const speaksHttp2 = ({ Protocol }: ExposedPath): boolean => isHttp2(Protocol ?? 'http')

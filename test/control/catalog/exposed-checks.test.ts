@@ -119,6 +119,19 @@ describe('checks that a sidecar exposes', () => {
     }
   })
 
+  it('where config entries have the sidecar listen, past the ports that they give to paths', async () => {
+    expose(21_500, 21_502)
+    await register('web-1', [http('a'), http('b')], EXPOSE)
+    await until('ports', () => ports()['b'] === 21_501)
+    const path = { Path: '/metrics', LocalPathPort: 9_102, ListenerPort: 21_500, Protocol: 'http' }
+    await entries.put({ Kind: 'service-defaults', Name: 'web', Expose: { Paths: [path] } })
+    await until('the first check has made room', () => ports()['a'] === 21_502)
+    expect(ports()).toEqual({ a: 21_502, b: 21_501 })
+    await entries.put({ Kind: 'proxy-defaults', Name: 'global', Config: { bind_address: '127.0.0.9' } })
+    await until('they go there', () => catalog.check('a')!.exposed?.Address === '127.0.0.9')
+    expect(catalog.check('b')!.exposed).toEqual({ Proxy: 'web-1-sidecar-proxy', Address: '127.0.0.9', Port: 21_501 })
+  })
+
   it('are asked through the sidecar, for what they ask for without it', async () => {
     const runs = new HealthChecks(catalog, { random: () => 0 })
     expose(sidecarPort, sidecarPort)

@@ -1,6 +1,6 @@
 // The listeners of exposed checks: who may ask.
 import { expect, it } from 'vitest'
-import { exposedListeners } from '../../../src/control/snapshot/exposed-paths.js'
+import { exposedCluster, exposedListeners, exposedPorts } from '../../../src/control/snapshot/exposed-paths.js'
 import type { ProxyView } from '../../../src/control/snapshot/proxy-view.js'
 
 const CHECK = { Path: '/health', LocalPathPort: 8080, ListenerPort: 21_500, Protocol: 'http' } as const
@@ -40,4 +40,26 @@ it.each([
 it('a path that is exposed by itself is for everybody', () => {
   const view = { exposed: [CHECK], config: {}, proxy: { Address: '', Proxy: {} }, protocol: 'http', accessLogs: undefined }
   expect(exposedListeners(view as unknown as ProxyView)[0]!.filterChains![0]).not.toHaveProperty('filterChainMatch')
+})
+
+it('one port in two protocols has a cluster for each, whatever their order', () => {
+  const path = (Protocol: string, LocalPathPort: number, ListenerPort: number) => ({ Path: '/', Protocol, LocalPathPort, ListenerPort })
+  const exposed = [
+    path('http2', 9_000, 1),
+    path('http', 9_000, 2),
+    path('http2', 9_000, 3),
+    path('http2', 9_001, 4),
+    path('http2', 8_080, 5),
+    path('http', 8_080, 6),
+  ]
+  const view = { exposed, proxy: { Proxy: { LocalServicePort: 8_080 } }, protocol: 'http' } as unknown as ProxyView
+  expect(view.exposed.map(each => exposedCluster(view, each))).toEqual([
+    'exposed_cluster_9000_http2',
+    'exposed_cluster_9000',
+    'exposed_cluster_9000_http2',
+    'exposed_cluster_9001',
+    'exposed_cluster_8080',
+    'local_app',
+  ])
+  expect(exposedPorts(view).map(({ ListenerPort }) => ListenerPort)).toEqual([1, 2, 4, 5])
 })

@@ -1,13 +1,13 @@
 // `?merge-central-config`: proxies and gateways as they are once proxy-defaults and service-defaults are merged in, as Consul's agents resolve
-// them. Used by the endpoints of catalog and health that have it in Consul; what sidecars are sent is merged by snapshot/.
-import type { CatalogInstance } from '../catalog/catalog-types.js'
-import { meshServiceOf } from '../catalog/catalog-types.js'
-import type { ProxyRegistration } from '../catalog/service-definition.js'
+// them. Used by the endpoints of catalog and health that have it in Consul, and by who sends checks through a sidecar; what sidecars are sent is
+// merged by snapshot/.
 import { mergedExpose } from '../config-entries/expose.js'
 import type { ConfigEntryIndex, ServiceDefaults } from '../config-entries/types.js'
+import { type CatalogInstance, meshServiceOf } from './catalog-types.js'
+import type { ProxyRegistration } from './service-definition.js'
 
 /** What is registered goes over service-defaults, and that over proxy-defaults. */
-export function withCentralConfig(entries: ConfigEntryIndex, instance: CatalogInstance): CatalogInstance {
+export function withCentralConfig(entries: Pick<ConfigEntryIndex, 'get'>, instance: CatalogInstance): CatalogInstance {
   const { Proxy: proxy } = instance
   if (proxy === undefined) return instance
   const proxyDefaults = entries.get('proxy-defaults', 'global')

@@ -1,6 +1,7 @@
 // Tells the audit log of every request that changes something, or tried to: after its answer, with the accessor of its token. Added to the
-// server by server.ts. What it writes down of a request is its path and a few names out of its body, never a value, a query or a secret.
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+// server by server.ts before its routes, and to those routes alone that change something: reads pay nothing for it.
+// What it writes down of a request is its path and a few names out of its body, never a value, a query or a secret.
+import type { FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler, preValidationHookHandler } from 'fastify'
 import type { AuditOutcome } from '../audit/audit-log.js'
 import type { ApiContext } from './context.js'
 import { routeKey } from './permissions.js'
@@ -30,28 +31,36 @@ const accessors = new WeakMap<FastifyRequest, { readonly id: string; readonly na
 export function auditWrites(app: FastifyInstance, context: ApiContext): void {
   const { acl, audit } = context
   // Before the handler: a token may end itself.
-  app.addHook('preHandler', (request, _reply, done) => {
-    if (acl !== undefined && isChange(request)) {
-      const token = acl.resolveRequest(presentedToken(request))
-      if (token !== undefined)
-        accessors.set(request, { id: token.accessorId, name: token.token?.Description || token.token?.Policies[0]?.Name || '' })
-    }
-    done()
-  })
-  app.addHook('onResponse', (request, reply, done) => {
+  const noteToken = (request: FastifyRequest): void => {
+    const token = acl?.resolveRequest(presentedToken(request))
+    if (token !== undefined)
+      accessors.set(request, { id: token.accessorId, name: token.token?.Description || token.token?.Policies[0]?.Name || '' })
+  }
+  const record = (request: FastifyRequest, reply: FastifyReply): void => {
     const outcome = outcomeOf(reply)
-    if (outcome !== undefined && isChange(request)) {
-      const { id = '', name = '' } = accessors.get(request) ?? {}
-      const { area, subject } = described(request)
-      audit.add({ area, action: request.method, subject, outcome, by: id, byName: name, from: request.socket.remoteAddress ?? '' })
+    if (outcome === undefined) return
+    const { id = '', name = '' } = accessors.get(request) ?? {}
+    const { area, subject } = described(request)
+    audit.add({ area, action: request.method, subject, outcome, by: id, byName: name, from: request.socket.remoteAddress ?? '' })
+  }
+  app.addHook('onRoute', route => {
+    const changes = new Set([route.method].flat().filter(method => isChange(method, route.url)))
+    if (changes.size === 0) return
+    const before: preValidationHookHandler = (request, _reply, done) => {
+      if (changes.has(request.method)) noteToken(request)
+      done()
     }
-    done()
+    const after: onResponseHookHandler = (request, reply, done) => {
+      if (changes.has(request.method)) record(request, reply)
+      done()
+    }
+    route.preValidation = [before, ...[route.preValidation ?? []].flat()]
+    route.onResponse = [...[route.onResponse ?? []].flat(), after]
   })
 }
 
-function isChange({ method, routeOptions }: FastifyRequest): boolean {
-  if (method === 'GET' || method === 'HEAD' || routeOptions.url === undefined) return false
-  return !NO_CHANGES.test(routeKey(method, routeOptions.url))
+function isChange(method: string, url: string): boolean {
+  return method !== 'GET' && method !== 'HEAD' && !NO_CHANGES.test(routeKey(method, url))
 }
 
 /** Undefined: there was nothing to change. */

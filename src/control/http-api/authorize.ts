@@ -2,7 +2,7 @@
 // server by server.ts before its routes. Invariant: a request whose token is unknown reaches no handler, and a server with a route that the
 // table does not know does not start.
 import assert from 'node:assert/strict'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, preHandlerHookHandler, preSerializationHookHandler } from 'fastify'
 import { Access } from '../acl/access.js'
 import { notFound } from '../acl/acl-error.js'
 import type { TokenJudge } from '../acl/acl-system.js'
@@ -20,52 +20,50 @@ interface RouteConfig {
   readonly forwarded?: boolean
   /** Nobody needs a token for it. */
   readonly isPublic?: boolean
-  /** By method, found once when the route is made; undefined where no token is asked for. */
-  readonly permissions?: ReadonlyMap<string, RoutePermission | undefined>
 }
 
 /** An agent answers the routes about its machine alone, whose permissions ask for nothing but that. */
 export function authorizeWith(judge: TokenJudge, app: FastifyInstance, local: LocalContext): void {
   const context = local as ApiContext
   const accesses = new WeakMap<FastifyRequest, Access>()
-  app.addHook('onRoute', route => {
-    const config = route.config as RouteConfig | undefined
-    if (config?.forwarded === true || config?.isPublic === true) return
-    const permissions = new Map<string, RoutePermission | undefined>()
-    for (const method of [route.method].flat()) {
-      const permission = permissionOf(method, route.url)
-      assert(permission, `${method} ${route.url}: no permission says who may use it`)
-      permissions.set(method, WITHOUT_TOKEN.has(`${method} ${route.url}`) ? undefined : permission)
-    }
-    route.config = { ...config, permissions } as RouteConfig
-  })
-  // No such route, or one that is forwarded, has no permission: 404 is no secret.
-  const permissionFor = ({ method, routeOptions }: FastifyRequest): RoutePermission | undefined =>
-    (routeOptions.config as RouteConfig).permissions?.get(method)
-
   const admit = (request: FastifyRequest, permission: RoutePermission, resolved: ResolvedToken | undefined): void => {
     if (resolved === undefined) throw notFound()
     const access = new Access(resolved)
     permission.check?.(access, request, context)
     if (permission.filter !== undefined) accesses.set(request, access)
   }
-  app.addHook('preHandler', (request, _reply, done) => {
-    const permission = permissionFor(request)
-    if (permission === undefined) return done()
-    const resolved = judge.resolveRequest(presentedToken(request))
-    if (resolved instanceof Promise) {
-      resolved.then(token => admit(request, permission, token)).then(() => done(), done)
-      return
+  // No such route, or one that is forwarded, has no permission: 404 is no secret.
+  app.addHook('onRoute', route => {
+    const config = route.config as RouteConfig | undefined
+    if (config?.forwarded === true || config?.isPublic === true) return
+    /** By method, found once. */
+    const permissions = new Map<string, RoutePermission>()
+    for (const method of [route.method].flat()) {
+      const permission = permissionOf(method, route.url)
+      assert(permission, `${method} ${route.url}: no permission says who may use it`)
+      if (!WITHOUT_TOKEN.has(`${method} ${route.url}`)) permissions.set(method, permission)
     }
-    admit(request, permission, resolved)
-    done()
-  })
-  app.addHook('preSerialization', (request, reply, payload, done) => {
-    const access = accesses.get(request)
-    if (access === undefined || reply.statusCode !== 200) return done(null, payload)
-    const seen = permissionFor(request)!.filter!(access, payload, context)
-    if (sizeOf(seen) !== sizeOf(payload)) reply.header(FILTERED, 'true')
-    done(null, seen)
+    const ask: preHandlerHookHandler = (request, _reply, done) => {
+      const permission = permissions.get(request.method)
+      if (permission === undefined) return done()
+      const resolved = judge.resolveRequest(presentedToken(request))
+      if (resolved instanceof Promise) {
+        resolved.then(token => admit(request, permission, token)).then(() => done(), done)
+        return
+      }
+      admit(request, permission, resolved)
+      done()
+    }
+    const leaveOut: preSerializationHookHandler<unknown> = (request, reply, payload, done) => {
+      const access = accesses.get(request)
+      if (access === undefined || reply.statusCode !== 200) return done(null, payload)
+      const seen = permissions.get(request.method)!.filter!(access, payload, context)
+      if (sizeOf(seen) !== sizeOf(payload)) reply.header(FILTERED, 'true')
+      done(null, seen)
+    }
+    route.preHandler = [ask, ...[route.preHandler ?? []].flat()]
+    if ([...permissions.values()].some(({ filter }) => filter !== undefined))
+      route.preSerialization = [...[route.preSerialization ?? []].flat(), leaveOut]
   })
 }
 

@@ -58,7 +58,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   const app = newHttpApi((request, reply) => {
     reply.header('X-Consul-Default-ACL-Policy', defaultPolicy)
     if (context.loopbackOnly && !context.tokenRequired) localHosts.require(request)
-    if (!isPublic(request)) requireToken(context.authorizer, request)
+    requireToken(context.authorizer, request, isPublic)
     checkCommonParameters(request, context.node)
   })
   applyHttpConfig(app, context.httpConfig)

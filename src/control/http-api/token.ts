@@ -15,7 +15,8 @@ export function presentedToken(request: FastifyRequest): string | undefined {
   return bearer?.[1]?.trim()
 }
 
-/** Throws Consul's 403 to whoever may not use the API. */
-export function requireToken(authorizer: Authorizer, request: FastifyRequest): void {
-  if (authorizer.verdict('http', presentedToken(request)) !== 'allowed') throw new HttpError(403, 'Permission denied')
+/** Throws Consul's 403 to whoever may not use the API; what `isPublic` is served to everybody. */
+export function requireToken(authorizer: Authorizer, request: FastifyRequest, isPublic: (request: FastifyRequest) => boolean): void {
+  if (authorizer.verdict('http', presentedToken(request)) === 'allowed' || isPublic(request)) return
+  throw new HttpError(403, 'Permission denied')
 }

@@ -93,6 +93,7 @@ export class ControlPlane {
   private httpListening: HttpListeners | undefined
   private grpcListening: GrpcPort | undefined
   private portTls: PortTls | undefined
+  private warmUpChecks: (() => Promise<void>) | undefined
   private applyItems: ((items: Parameters<typeof applyOnce>[0]) => Promise<ApplyReport>) | undefined
   private dns: RunningDns | undefined
   private bundleEndpoint: BundleEndpoint | undefined
@@ -201,6 +202,7 @@ export class ControlPlane {
       if (kind === 'inline-certificate') certificates.entriesChanged()
     })
     entries.onChange(() => writeCheck.entriesChanged())
+    this.warmUpChecks = () => writeCheck.warmUp(entries)
     const links = new EntryLinks(entries, catalog)
     catalog.linkGateways(links)
     const indexes = new TopicIndexes(store.index)
@@ -576,6 +578,11 @@ export class ControlPlane {
     portTls.onChange('https', secure => listening.replaceCertificate(secure))
     this.httpListening = listening
     this.log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
+  }
+
+  /** What a process that goes on for long does once it serves, so that its first client does not wait for it; only after `start`. */
+  async warmUp(): Promise<void> {
+    await this.warmUpChecks!()
   }
 
   /** Stops serving and closes the store; safe to call more than once. */

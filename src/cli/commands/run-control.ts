@@ -66,6 +66,8 @@ async function serve(flags: ControlFlags, loaded: LoadedConfig | undefined, io: 
   printAddresses(plane, io)
   const manager = serviceManager(io.env, reason => log.logger.warn({}, reason))
   manager.ready()
+  // What fails in it fails for who asks too, and is told there.
+  plane.warmUp().catch(() => {})
   await Promise.race([stopped, left])
   manager.stopping()
   await plane.stop()

@@ -68,6 +68,14 @@ export class WriteCheck {
     return errors
   }
 
+  /** The first check of a process reads and compiles the types that it meets: done in idle turns, nobody waits for that. */
+  async warmUp(entries: ConfigEntryIndex): Promise<void> {
+    for (const proxy of EVERYDAY_PROXIES) {
+      await new Promise(resolve => setImmediate(resolve))
+      this.reasons(proxy, entries)
+    }
+  }
+
   /** What was good with the entries of before may not be with these. */
   entriesChanged(): void {
     this.good.clear()
@@ -163,12 +171,12 @@ function lastOf(path: string): string {
 }
 
 /** Proxies that an entry of this kind shows itself in. */
-function standIns(entry: ConfigEntry): ServiceInstance[] {
+function standIns(entry: ConfigEntry): readonly ServiceInstance[] {
   switch (entry.Kind) {
     case 'proxy-defaults':
     case 'mesh':
     case 'jwt-provider':
-      return ['http', 'tcp'].map(protocol => standIn('any', { protocol }))
+      return EVERYDAY_PROXIES
     case 'http-route':
     case 'tcp-route':
       return entry.Parents.map(({ Name }) => gatewayStandIn('api-gateway', Name))
@@ -235,6 +243,9 @@ function gatewayStandIn(Kind: GatewayKind, name: string): ServiceInstance {
   const none = { DestinationServiceName: '', DestinationServiceID: '', LocalServiceAddress: '', LocalServicePort: 0 }
   return { ...sidecar, ID: name, Kind, Service: name, Proxy: { ...sidecar.Proxy!, ...none, Upstreams: [] } }
 }
+
+/** One of each kind that a mesh is full of. */
+const EVERYDAY_PROXIES = ['http', 'tcp'].map(protocol => standIn('any', { protocol }))
 
 type Judgement = 'good' | 'bad' | 'unknown'
 type Key = string | number

@@ -4,7 +4,8 @@
 //   created ──> finalizer ──> entry written ──> Synced=True          refused ──> Synced=False with the reason
 //   deleted ──> entry deleted ──> finalizer taken off (the API server then forgets the resource)
 //
-// Invariant: an entry that the API, or another resource, wrote is neither changed nor deleted: the Meta says whose it is.
+// Invariant: an entry that the API, or another resource, wrote is neither changed nor deleted: the Meta says whose it is. One that its own
+// resource has left for another name is anybody's, so that two may change places.
 import type { KubeClient } from '../api/kube-client.js'
 import { KubeError } from '../api/kube-client.js'
 import { ObjectWatch } from '../api/object-watch.js'
@@ -34,6 +35,7 @@ export interface EntryControllerOptions {
 
 /** consul-k8s'. */
 const FINALIZER = `finalizers.${GROUP}`
+const ENTRY_OF_ANOTHER = 'EntryOfAnother'
 /** Of what another run has written. */
 const UNKNOWN_GENERATION = -1
 
@@ -72,7 +74,7 @@ export class EntryController {
   private async reconcile(): Promise<void> {
     if (!this.watch.synced) return
     if (!this.hasRead) await this.readWritten()
-    await eachAtOnce([...this.watch.objects.values()], async resource => {
+    await eachAtOnce(this.resources(), async resource => {
       try {
         await (resource.metadata.deletionTimestamp === undefined ? this.write(resource) : this.remove(resource))
       } catch (error) {
@@ -105,10 +107,40 @@ export class EntryController {
     }
     const { name } = entryKeyOf(this.options.kind, resource)
     const problem = await this.apply(resource)
+    let held = problem === undefined ? name : (before?.name ?? name)
     // Intentions that are of another destination now: those of the one before would stay in force.
-    if (problem === undefined && before !== undefined && before.name !== name) await this.takeBack(before.name, owner)
+    if (problem === undefined && before !== undefined && before.name !== name) {
+      // Whose they are next writes over them: in between nothing would be in force. It is looked at again.
+      if (this.isComing(before.name, owner)) held = before.name
+      else await this.takeBack(before.name, owner)
+    }
     await this.say(resource, problem, problem === undefined ? await this.judged(resource) : [])
-    this.written.set(owner, { generation, name: problem === undefined ? name : (before?.name ?? name), atMs: performance.now() })
+    this.written.set(owner, { generation, name: held, atMs: performance.now() })
+  }
+
+  /** Another resource is going to have the entry of that name. */
+  private isComing(name: string, owner: string): boolean {
+    return this.resources().some(other => {
+      if (ownerOf(other) === owner || !wants(this.options.kind, other, name)) return false
+      const said = other.status?.conditions?.find(each => each.type === SYNCED)
+      const isRefused = said?.status === 'False' && said.observedGeneration === other.metadata.generation
+      return !isRefused || said.reason === ENTRY_OF_ANOTHER
+    })
+  }
+
+  private resources(): EntryResource[] {
+    return [...this.watch.objects.values()]
+  }
+
+  /** Why an entry is not for this resource to write. */
+  private strangerOf({ Name: name, Meta }: StoredEntry, owner: string): string | undefined {
+    const other = Meta?.[OWNER]
+    if (other === owner) return undefined
+    if (other === undefined)
+      return 'the config entry is there already, and was not written by a resource: delete it, and this one takes its place'
+    const theirs = this.resources().find(each => ownerOf(each) === other)
+    const hasLeft = theirs !== undefined && !wants(this.options.kind, theirs, name)
+    return hasLeft ? undefined : `the config entry is that of the resource ${other}`
   }
 
   /** '' = it is in force. What might work the next time is thrown. */
@@ -117,8 +149,8 @@ export class EntryController {
     const made = entryOf(kind, resource)
     if ('problem' in made) return { reason: 'InvalidResource', message: made.problem }
     const present = await api.findJson<StoredEntry>(this.entryPath(resource))
-    const stranger = present === undefined ? undefined : strangerOf(present, ownerOf(resource))
-    if (stranger !== undefined) return { reason: 'EntryOfAnother', message: stranger }
+    const stranger = present === undefined ? undefined : this.strangerOf(present, ownerOf(resource))
+    if (stranger !== undefined) return { reason: ENTRY_OF_ANOTHER, message: stranger }
     try {
       if (!(await api.putJson<boolean>(`/v1/config?${casOf(present)}`, made.entry))) throw changedMeanwhile(ownerOf(resource))
       return undefined
@@ -158,7 +190,7 @@ export class EntryController {
     const { api, kind } = this.options
     const path = `/v1/config/${kind.entryKind}/${encodeURIComponent(name)}`
     const present = await api.findJson<StoredEntry>(path)
-    if (present === undefined || strangerOf(present, owner) !== undefined) return
+    if (present?.Meta?.[OWNER] !== owner) return
     const { text } = await api.delete(`${path}?${casOf(present)}`)
     if (text.trim() !== 'true') throw changedMeanwhile(owner)
   }
@@ -195,12 +227,8 @@ function changedMeanwhile(owner: string): Error {
   return new Error(`the config entry of ${owner} was written by another meanwhile`)
 }
 
-function strangerOf({ Meta }: StoredEntry, owner: string): string | undefined {
-  const other = Meta?.[OWNER]
-  if (other === owner) return undefined
-  return other === undefined
-    ? 'the config entry is there already, and was not written by a resource: delete it, and this one takes its place'
-    : `the config entry is that of the resource ${other}`
+function wants(kind: ResourceKind, resource: EntryResource, name: string): boolean {
+  return resource.metadata.deletionTimestamp === undefined && entryKeyOf(kind, resource).name === name
 }
 
 function hasStatus({ metadata: { generation }, status }: EntryResource): boolean {

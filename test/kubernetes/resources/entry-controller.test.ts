@@ -189,6 +189,28 @@ it('intentions that are of another destination now are no longer those of the on
   await until('the one before is gone', async () => (await entry('service-intentions/first')) === undefined)
 })
 
+it('two may change places: both are in force all the while', async () => {
+  const intentions = (name: string, destination: string): void =>
+    put('serviceintentions', name, { destination: { name: destination }, sources: [{ name: `by-${name}`, action: 'allow' }] })
+  const callers = async (): Promise<unknown[]> =>
+    Promise.all(['left', 'right'].map(async name => (await entry(`service-intentions/${name}`))?.Sources[0].Name))
+  intentions('one', 'left')
+  intentions('two', 'right')
+  await until('each has its own', async () => String(await callers()) === 'by-one,by-two')
+  let isWatched = true
+  const seen: unknown[] = []
+  const watching = (async () => {
+    while (isWatched) seen.push(...(await callers()))
+  })()
+  intentions('one', 'right')
+  intentions('two', 'left')
+  await until('they have changed places', async () => String(await callers()) === 'by-two,by-one')
+  isWatched = false
+  await watching
+  expect(seen).not.toContain(undefined)
+  for (const name of ['one', 'two']) await until('and say so', async () => (await synced('serviceintentions', name)).status === 'True')
+})
+
 it('intentions whose last change was refused go with their resource, those of before it', async () => {
   await api.put('/v1/config', { Kind: 'service-intentions', Name: 'theirs', Sources: [{ Name: 'web', Action: 'deny' }] })
   put('serviceintentions', 'ended', { destination: { name: 'ours' }, sources: [{ name: 'web', action: 'allow' }] })

@@ -1,6 +1,7 @@
 // One service: its traffic now and over the last hour, by version; who calls it and whom it calls; its discovery chain; its instances.
 import type { JSX } from 'preact'
 import { useMemo } from 'preact/hooks'
+import { instanceVersion } from '../../model/instance-version.js'
 import type { DiscoveryChain, HealthEntry, InboundTraffic, ServerInfo, Topology, Traffic, TrafficTotals } from '../api/answers.js'
 import { segment } from '../api/client.js'
 import { useLive, useSeries, useTraffic } from '../api/live.js'
@@ -32,7 +33,7 @@ interface InstanceRow extends HealthEntry {
 }
 
 export function versionOf({ Service }: HealthEntry): string {
-  return Service.Meta?.['version'] ?? Service.Tags?.find(tag => /^v\d/.test(tag)) ?? 'no version'
+  return instanceVersion(Service.Meta, Service.Tags) ?? 'no version'
 }
 
 const instanceKey = ({ Service, Node }: HealthEntry): string => JSON.stringify([Node.Node, Service.ID])

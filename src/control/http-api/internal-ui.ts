@@ -1,6 +1,7 @@
 // `/v1/internal`: what Consul's web interface and its Kubernetes and Nomad integrations read beside the public API, in its shapes.
 import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { instanceVersion } from '../../model/instance-version.js'
 import { worst } from '../catalog/catalog-index.js'
 import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
 import { SERVER_SERVICE, serverInstance } from '../catalog/server-instance.js'
@@ -155,7 +156,7 @@ function serviceSummary(context: ApiContext, name: string) {
     Datacenter: node.datacenter,
     Tags: [...new Set(instances.flatMap(({ Tags }) => Tags))].sort(),
     // Ours, for the console: Consul's interface has none.
-    Versions: [...new Set(instances.flatMap(instance => versionOf(instance) ?? []))].sort(byNumber.compare),
+    Versions: [...new Set(instances.flatMap(({ Meta, Tags }) => instanceVersion(Meta, Tags) ?? []))].sort(byNumber.compare),
     Nodes: nodesOf(context, instances),
     ExternalSources: [...new Set(instances.flatMap(({ Meta }) => Meta['external-source'] ?? []))],
     InstanceCount: instances.length,
@@ -166,11 +167,6 @@ function serviceSummary(context: ApiContext, name: string) {
     ConnectedWithProxy: isProxied,
     ConnectedWithGateway: false,
   }
-}
-
-/** As the console takes it: a note, or a tag that looks like one. */
-function versionOf({ Meta, Tags }: CatalogInstance): string | undefined {
-  return Meta['version'] ?? Tags.find(tag => /^v\d/.test(tag))
 }
 
 function nodesOf({ catalog }: ApiContext, instances: readonly CatalogInstance[]): string[] {

@@ -170,7 +170,7 @@ async function registered(withGateways: boolean): Promise<Catalog> {
       Meta: { version },
       Checks: [
         { TTL: '10s', Status: version === 'v1' ? 'passing' : 'warning' },
-        { CheckID: `health-${version}`, HTTP: 'http://127.0.0.1:9000/health', Status: 'passing' },
+        { CheckID: `health-${version}`, HTTP: 'http://127.0.0.1:9000/health', Interval: '1h', Status: 'passing' },
       ],
       Connect: { SidecarService: {} },
     })

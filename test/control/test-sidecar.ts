@@ -23,6 +23,8 @@ export class TestSidecar {
   readonly responses: string[] = []
   /** Set to refuse the next response of a type. */
   refuse: { typeUrl: string; message: string } | undefined
+  /** What it says to responses: one that never acknowledges, or refuses everything, is a sidecar too. */
+  answers: 'ack' | 'nothing' | 'nack' = 'ack'
   error: { code: number; details: string } | undefined
   readonly #client: Client
   readonly #stream: ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>
@@ -62,8 +64,12 @@ export class TestSidecar {
   #receive(response: DeltaDiscoveryResponse): void {
     const { typeUrl, nonce } = response
     this.responses.push(typeUrl)
-    if (this.refuse?.typeUrl === typeUrl) {
-      const { message } = this.refuse
+    if (this.answers === 'nothing') {
+      this.#wake()
+      return
+    }
+    if (this.answers === 'nack' || this.refuse?.typeUrl === typeUrl) {
+      const { message } = this.refuse ?? { message: 'no' }
       this.refuse = undefined
       this.#send({ typeUrl, responseNonce: nonce, errorDetail: { code: 13, message } })
       this.#wake()

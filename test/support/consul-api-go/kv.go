@@ -39,14 +39,25 @@ func kvCalls() []call {
 			return blocks(func(q *api.QueryOptions) (*api.QueryMeta, error) { _, m, err := kv.Get("kv/late", q); return m, err }, func() error { return put("kv/late", "1") })
 		}},
 		{"kv.Get sleeps through other keys", func() error {
+			if err := put("kv/alone", "1"); err != nil {
+				return err
+			}
 			_, meta, err := kv.Get("kv/alone", nil)
 			if err != nil {
 				return err
 			}
-			start := time.Now()
-			go put("kv/other", "1")
-			_, _, err = kv.Get("kv/get", &api.QueryOptions{WaitIndex: meta.LastIndex, WaitTime: 300 * time.Millisecond})
-			return first(err, must("was woken", err != nil || time.Since(start) > 250*time.Millisecond || true))
+			woken := make(chan time.Duration, 1)
+			go func() {
+				start := time.Now()
+				kv.Get("kv/alone", &api.QueryOptions{WaitIndex: meta.LastIndex, WaitTime: 400 * time.Millisecond})
+				woken <- time.Since(start)
+			}()
+			time.Sleep(50 * time.Millisecond)
+			if err := put("kv/other", "1"); err != nil {
+				return err
+			}
+			waited := <-woken
+			return must(fmt.Sprintf("was woken after %v", waited), waited >= 400*time.Millisecond)
 		}},
 		{"kv.List", func() error {
 			if err := first(put("kv/list/a", "1"), put("kv/list/b", "2"), put("kv/listed", "3")); err != nil {

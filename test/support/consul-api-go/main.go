@@ -33,7 +33,7 @@ func main() {
 	if len(os.Args) > 1 {
 		only = os.Args[1]
 	}
-	calls := [][]call{agentCalls(), catalogCalls(), kvCalls(), connectCalls(), operatorCalls(), aclCalls()}
+	calls := [][]call{agentCalls(), catalogCalls(), kvCalls(), lockCalls(), watchCalls(), connectCalls(), operatorCalls(), aclCalls()}
 	out := json.NewEncoder(os.Stdout)
 	for _, group := range calls {
 		for _, c := range group {

@@ -13,6 +13,17 @@ const shape = (SourceName: string, DestinationName: string, Action: 'allow' | 'd
 })
 
 describe('the matrix of intentions', () => {
+  it('leaves out what is in shadow, and says so of the pair', () => {
+    const Meta = { 'outrigger-shadow': 'batch, cron' }
+    const batch = { ...shape('batch', 'api', 'deny'), Meta }
+    const matrix = new IntentionMatrix([batch, { ...shape('web', 'api', 'deny'), Meta }, { ...shape('*', 'api', 'allow'), Meta }], 'deny')
+    expect(matrix.decide('batch', 'api')).toMatchObject({ verdict: 'allow', exact: false, shadow: batch })
+    expect(matrix.decide('web', 'api')).toMatchObject({ verdict: 'deny', exact: true })
+    expect(matrix.decide('web', 'api')).not.toHaveProperty('shadow')
+    const all = new IntentionMatrix([{ ...shape('*', 'api', 'allow'), Meta: { 'outrigger-shadow': 'true' } }], 'deny')
+    expect(all.decide('web', 'api')).toMatchObject({ verdict: 'deny', exact: false })
+  })
+
   it('decides every pair as the control plane does, whatever intentions there are', () => {
     const names = ['*', 'web', 'api']
     const actions = [undefined, 'allow', 'deny'] as const

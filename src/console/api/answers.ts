@@ -127,6 +127,8 @@ export interface IntentionShape {
   readonly Permissions?: readonly object[] | null
   readonly Precedence: number
   readonly Description?: string
+  /** Of the entry that it is in. */
+  readonly Meta?: Readonly<Record<string, string>>
 }
 
 export interface SourceIntention {

@@ -8,6 +8,14 @@ export interface Decision {
   readonly intention?: IntentionShape
   /** It names both services, without a `*`. */
   readonly exact: boolean
+  /** The intention that names both, where it is only counted and logged. */
+  readonly shadow?: IntentionShape
+}
+
+/** Whether the control plane leaves it out of what is enforced (docs/command-line.md). */
+export function isInShadow({ SourceName, Meta }: IntentionShape): boolean {
+  const shadow = Meta?.['outrigger-shadow']
+  return shadow !== undefined && (shadow === 'true' || shadow.split(',').some(name => name.trim() === SourceName))
 }
 
 /** Intentions by the pair that they name; `*` for any. */
@@ -23,6 +31,8 @@ export class IntentionMatrix {
 
   /** Precedence 9: exact; 8: any source, one destination; 6: one source, any destination; 5: any to any. */
   decide(source: string, destination: string): Decision {
+    const own = this.named.get(keyOf(source, destination))
+    const shadow = own !== undefined && isInShadow(own) ? { shadow: own } : {}
     for (const [from, to] of [
       [source, destination],
       ['*', destination],
@@ -30,11 +40,11 @@ export class IntentionMatrix {
       ['*', '*'],
     ] as const) {
       const intention = this.named.get(keyOf(from, to))
-      if (intention === undefined) continue
+      if (intention === undefined || isInShadow(intention)) continue
       const verdict = (intention.Permissions?.length ?? 0) > 0 ? 'by-request' : (intention.Action ?? 'deny')
-      return { verdict, intention, exact: from === source && to === destination }
+      return { verdict, intention, exact: from === source && to === destination, ...shadow }
     }
-    return { verdict: this.fallback, exact: false }
+    return { verdict: this.fallback, exact: false, ...shadow }
   }
 }
 

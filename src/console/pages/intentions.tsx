@@ -6,7 +6,7 @@ import type { Explanation, IntentionShape, Topology } from '../api/answers.js'
 import { type ApiError, ask } from '../api/client.js'
 import { useLive } from '../api/live.js'
 import { plural } from '../logic/figures.js'
-import { type Decision, IntentionMatrix, movedCell } from '../logic/intention-matrix.js'
+import { type Decision, IntentionMatrix, isInShadow, movedCell } from '../logic/intention-matrix.js'
 import { go, intentionLink, to, whyLink } from '../navigation.js'
 import { Badge } from '../parts/badge.js'
 import { Icon } from '../parts/icon.js'
@@ -173,6 +173,7 @@ function Matrix({ matrix, rows, columns, source, destination, choose }: MatrixPr
                     : decision.exact
                       ? 'by its own intention'
                       : `by ${decision.intention.SourceName} → ${decision.intention.DestinationName}`
+                const aside = decision.shadow === undefined ? '' : ', its own intention is in shadow'
                 return (
                   <td key={called}>
                     <button
@@ -181,8 +182,8 @@ function Matrix({ matrix, rows, columns, source, destination, choose }: MatrixPr
                       data-cell={`${r} ${c}`}
                       class={`cell ${decision.verdict} ${decision.exact ? 'exact' : ''} ${isChosen ? 'chosen' : ''}`}
                       tabIndex={r === active[0] && c === active[1] ? 0 : -1}
-                      aria-label={`${from} to ${called}: ${WORDS[decision.verdict]} ${why}`}
-                      title={`${from} → ${called}: ${WORDS[decision.verdict]} ${why}`}
+                      aria-label={`${from} to ${called}: ${WORDS[decision.verdict]} ${why}${aside}`}
+                      title={`${from} → ${called}: ${WORDS[decision.verdict]} ${why}${aside}`}
                       onFocus={() => setActive([r, c])}
                       onClick={() => choose(from, called)}
                     >
@@ -220,7 +221,8 @@ function Pair({ names, source, destination, decision, refresh }: PairProps): JSX
         {source} → {destination}{' '}
         <Badge tone={decision.verdict === 'allow' ? 'good' : decision.verdict === 'deny' ? 'danger' : 'warning'}>
           {WORDS[decision.verdict]}
-        </Badge>
+        </Badge>{' '}
+        {decision.shadow !== undefined && <Badge tone="neutral">its own intention is in shadow</Badge>}
       </h2>
       <p role="status">{explained?.reason ?? (problem === undefined ? '…' : problem.message)}</p>
       <p>
@@ -230,7 +232,7 @@ function Pair({ names, source, destination, decision, refresh }: PairProps): JSX
         names={names}
         source={source}
         destination={destination}
-        current={decision.exact ? decision.intention : undefined}
+        current={decision.shadow ?? (decision.exact ? decision.intention : undefined)}
         done={refresh}
       />
     </section>
@@ -248,28 +250,32 @@ function IntentionList({
     <section>
       <h2>In order of precedence</h2>
       <ol class="intention-list">
-        {intentions.slice(0, 100).map(({ SourceName, SourcePeer, DestinationName, Action, Permissions, Precedence, Description }) => (
-          <li key={`${SourcePeer ?? ''} ${SourceName} ${DestinationName}`}>
-            {SourcePeer === undefined ? (
-              <button type="button" class="link" onClick={() => choose(SourceName, DestinationName)}>
-                {SourceName} → {DestinationName}
-              </button>
-            ) : (
-              <a href={to('config', 'service-intentions', DestinationName)}>
-                {SourceName} of peer {SourcePeer} → {DestinationName}
-              </a>
-            )}
-            {(Permissions?.length ?? 0) > 0 ? (
-              <Badge tone="warning">{plural(Permissions!.length, 'permission')}</Badge>
-            ) : (
-              <Badge tone={Action === 'allow' ? 'good' : 'danger'}>{Action === 'allow' ? 'allow' : 'deny'}</Badge>
-            )}
-            <span class="muted">
-              precedence {Precedence}
-              {Description === undefined || Description === '' ? '' : ` · ${Description}`}
-            </span>
-          </li>
-        ))}
+        {intentions.slice(0, 100).map(intention => {
+          const { SourceName, SourcePeer, DestinationName, Action, Permissions, Precedence, Description } = intention
+          return (
+            <li key={`${SourcePeer ?? ''} ${SourceName} ${DestinationName}`}>
+              {SourcePeer === undefined ? (
+                <button type="button" class="link" onClick={() => choose(SourceName, DestinationName)}>
+                  {SourceName} → {DestinationName}
+                </button>
+              ) : (
+                <a href={to('config', 'service-intentions', DestinationName)}>
+                  {SourceName} of peer {SourcePeer} → {DestinationName}
+                </a>
+              )}
+              {(Permissions?.length ?? 0) > 0 ? (
+                <Badge tone="warning">{plural(Permissions!.length, 'permission')}</Badge>
+              ) : (
+                <Badge tone={Action === 'allow' ? 'good' : 'danger'}>{Action === 'allow' ? 'allow' : 'deny'}</Badge>
+              )}
+              {isInShadow(intention) && <Badge tone="neutral">in shadow</Badge>}
+              <span class="muted">
+                precedence {Precedence}
+                {Description === undefined || Description === '' ? '' : ` · ${Description}`}
+              </span>
+            </li>
+          )
+        })}
       </ol>
     </section>
   )

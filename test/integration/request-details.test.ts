@@ -484,6 +484,16 @@ describe.each(PROXIES)('%s', (name, bin) => {
     expect(await said('User-Agent: me', 'X-Envoy-Downstream-Service-Cluster: z')).toEqual(['me', 'c1', 'n1'])
   })
 
+  it('a QUERY says of what type it is (RFC 10008)', async () => {
+    const query = async (fields: string) => {
+      const answer = await exchange(world.ports.main, `QUERY /x HTTP/1.1\r\nHost: a\r\n${fields}Content-Length: 2\r\n\r\nhi`)
+      return [answer.status, answer.body.toString()]
+    }
+    expect(await query('')).toEqual([400, ''])
+    expect(await query('Content-Type: \r\n')).toEqual([400, ''])
+    expect((await query('Content-Type: a/b\r\n'))[0]).toBe(200)
+  })
+
   it('an HTTP version that is none of ours is 400, in words that local_reply_config does not change', async () => {
     const answer = await exchange(world.ports.probe, 'GET /x HTTP/1.2\r\nHost: a\r\n\r\n')
     expect(answer.status).toBe(envoys(426, 400))

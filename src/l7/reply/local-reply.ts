@@ -32,6 +32,7 @@ export type LocalReplyCode =
   | 'low-version'
   | 'missing-host'
   | 'missing-path'
+  | 'query-without-type'
   | 'upgrade-failed'
   | 'overload'
   | 'invalid-envoy-headers'
@@ -147,6 +148,8 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
       return { status: 400, body: '', flag: 0, details: 'missing_host_header' }
     case 'missing-path':
       return { status: 404, body: '', flag: 0, details: 'missing_path_rejected' }
+    case 'query-without-type':
+      return { status: 400, body: '', flag: 0, details: 'query_missing_content_type' }
     case 'upgrade-failed':
       return { status: 403, body: '', flag: 0, details: 'upgrade_failed' }
     case 'overload':

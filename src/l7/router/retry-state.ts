@@ -61,9 +61,9 @@ interface RequestWishes {
   readonly hedge: boolean | null
 }
 
-/** Methods whose second try changes nothing (RFC 9110 §9.2.1): only these are hedged. */
+/** Methods whose second try changes nothing (RFC 9110 §9.2.1, RFC 10008): only these are hedged. */
 function isSafe(method: string): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE'
+  return method === 'GET' || method === 'QUERY' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE'
 }
 
 export class RetryState {

@@ -62,6 +62,8 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   }
   if (head.path === '' && head.method !== 'CONNECT') return localReply('missing-path', '')
   const headers = head.headers
+  // RFC 10008: nobody may guess what a query without a type asks.
+  if (head.method === 'QUERY' && (headers.get('content-type') ?? '') === '') return localReply('query-without-type', '')
 
   if (head.expectContinue && !config.proxy100Continue) {
     headers.remove('expect')

@@ -81,7 +81,7 @@ describe('start line', () => {
       other.feed(`${method} /x HTTP/1.1\r\nHost: a\r\n\r\n`)
       expect(other.lastEvent).toBe('bad 400')
     }
-    for (const method of ['GET', 'PATCH', 'PROPFIND', 'UNSUBSCRIBE']) {
+    for (const method of ['GET', 'PATCH', 'PROPFIND', 'QUERY', 'UNSUBSCRIBE']) {
       const other = serverEnd({ allowCustomMethods: false })
       other.feed(`${method} /x HTTP/1.1\r\nHost: a\r\n\r\n`)
       expect(other.heads[0]!.method).toBe(method)

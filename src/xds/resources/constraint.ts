@@ -19,6 +19,8 @@ const IGNORE_EMPTY = new Set([
   'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.oauth_expires',
   'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.id_token',
   'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.refresh_token',
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.oauth_nonce',
+  'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.code_verifier',
   'envoy.extensions.http.injected_credentials.generic.v3.Generic.header',
 ])
 

@@ -459,7 +459,11 @@ export class XdsBridge {
     errors: readonly (readonly ConfigError[])[],
     startedAt: number,
   ): Steps<readonly Rejection[]> {
-    const rejected = update.resources.flatMap((resource, i) => this.judge(kind, resource, errors[i]!))
+    const rejected: Rejection[] = []
+    for (const [i, resource] of update.resources.entries()) {
+      if (!this.judge(kind, resource, errors[i]!)) rejected.push({ name: resource.name, errors: errors[i]! })
+      yield
+    }
     if (!kind.removesFirst) yield* this.remove(kind, update.removed, source)
     if (rejected.length < update.resources.length + update.removed.length) this.options.tracked.settle(update.typeUrl, update.systemVersion)
     kind.settled({ update, source, refused: new Set(rejected.map(({ name }) => name)), durationMs: performance.now() - startedAt })
@@ -479,22 +483,23 @@ export class XdsBridge {
     return followers.follow({ typeUrl, source, resources: resources.filter(({ name }) => !refused.has(name)), removed })
   }
 
-  private judge(kind: ResourceKind, resource: XdsResource, errors: readonly ConfigError[]): Rejection[] {
+  /** Is it accepted, or passed over without a word to the server? */
+  private judge(kind: ResourceKind, resource: XdsResource, errors: readonly ConfigError[]): boolean {
     const { tracked, log } = this.options
     if (kind.isStatic?.(resource.name) === true) {
       const line = `${shortType(kind.typeUrl)} ${resource.name} is static: what comes by its name is passed over`
       if (!this.passedOver.has(line)) log('warn', line, undefined, 'config')
       this.passedOver.add(line)
-      return []
+      return true
     }
     if (errors.length === 0) {
       tracked.accept(kind.typeUrl, resource)
-      return []
+      return true
     }
     tracked.refuse(kind.typeUrl, resource, errors)
     kind.refused(resource.name)
     log('warn', `refused ${shortType(kind.typeUrl)} ${resource.name}`, { errors }, 'config')
-    return [{ name: resource.name, errors }]
+    return false
   }
 
   private *remove(kind: ResourceKind, names: readonly string[], source: ConfigSource): Steps<void> {

@@ -59,36 +59,45 @@ interface WildcardLength {
 
 export class CompiledRouteTable {
   readonly model: RouteTable
-  /** Every cluster that some route, split or mirror names. */
-  readonly clusterNames: ReadonlySet<string>
   private readonly exact = new Map<string, HostEntry>()
   private readonly suffixes: WildcardLength[] = []
   private readonly prefixes: WildcardLength[] = []
   private fallback: HostEntry | null = null
-  private readonly usesRandom: boolean
+  private usesRandom = false
+  private readonly names = new Set<string>()
   /** Counters that go with the table. */
   private readonly released: readonly VirtualClusterStats[]
 
-  /** `entries`: of the model's virtual hosts, in their order. */
-  constructor(model: RouteTable, entries: readonly HostEntry[], released: readonly VirtualClusterStats[]) {
+  private constructor(model: RouteTable, released: readonly VirtualClusterStats[]) {
     this.model = model
     this.released = released
-    const clusterNames = new Set<string>()
-    let usesRandom = false
-    for (const entry of entries) {
-      const host = entry.model
-      for (const domain of host.domains) this.addDomain(asciiLower(toByteString(domain)), entry)
-      for (const route of host.routes) {
-        if (route.match.runtimeFraction !== null) usesRandom = true
-        collectClusters(route, clusterNames)
-      }
-      for (const mirror of host.mirrors) if (mirror.cluster !== '') clusterNames.add(mirror.cluster)
+  }
+
+  /** `entries`: of the model's virtual hosts, in their order. */
+  static *of(model: RouteTable, entries: readonly HostEntry[], released: readonly VirtualClusterStats[]): Steps<CompiledRouteTable> {
+    const table = new CompiledRouteTable(model, released)
+    for (const entry of entries) yield* table.add(entry)
+    for (const mirror of model.mirrors) if (mirror.cluster !== '') table.names.add(mirror.cluster)
+    table.suffixes.sort((a, b) => b.length - a.length)
+    table.prefixes.sort((a, b) => b.length - a.length)
+    return table
+  }
+
+  /** Every cluster that some route, split or mirror names. */
+  get clusterNames(): ReadonlySet<string> {
+    return this.names
+  }
+
+  private *add(entry: HostEntry): Steps<void> {
+    const host = entry.model
+    for (const domain of host.domains) this.addDomain(asciiLower(toByteString(domain)), entry)
+    for (const route of host.routes) {
+      if (route.match.runtimeFraction !== null) this.usesRandom = true
+      collectClusters(route, this.names)
+      yield
     }
-    for (const mirror of model.mirrors) if (mirror.cluster !== '') clusterNames.add(mirror.cluster)
-    this.suffixes.sort((a, b) => b.length - a.length)
-    this.prefixes.sort((a, b) => b.length - a.length)
-    this.clusterNames = clusterNames
-    this.usesRandom = usesRandom
+    for (const mirror of host.mirrors) if (mirror.cluster !== '') this.names.add(mirror.cluster)
+    yield
   }
 
   private addDomain(domain: string, entry: HostEntry): void {
@@ -160,7 +169,7 @@ export function* compileRouteTableInSteps(model: RouteTable, options: RouteTable
   const released: VirtualClusterStats[] = []
   const entries: HostEntry[] = []
   for (const host of model.virtualHosts) entries.push(yield* compileVirtualHost(host, model, options, released))
-  return new CompiledRouteTable(model, entries, released)
+  return yield* CompiledRouteTable.of(model, entries, released)
 }
 
 function addWildcard(lengths: WildcardLength[], text: string, entry: HostEntry): void {

@@ -8,6 +8,14 @@ const EMPTY = Buffer.alloc(0)
 /** Bodies up to this are kept for another try even without a retry policy (refused streams, the keep-alive race). */
 export const MAX_REPLAY_BYTES = 64 * 1024
 
+/**
+ * Of a body that no policy wants to send again. A try that its server cannot have seen goes again by itself: HTTP/2 says so of a stream, before
+ * it answers; on an HTTP/1 connection bytes of a body are there only once its head has left.
+ */
+export function freeReplayBytes({ connection }: UpstreamRequest, answered: boolean): number {
+  return answered || connection?.protocol === 'http1' ? 0 : MAX_REPLAY_BYTES
+}
+
 /** Keeps a chunk that a try has taken; false: the body has become too long for another try. */
 export function keepForReplay(body: HeldBody, chunk: Buffer, limitBytes: number): boolean {
   if (body.bytes + chunk.length <= limitBytes) {

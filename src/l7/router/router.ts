@@ -36,7 +36,7 @@ import { brokenResponseDetails, failureReply } from './failure-reply.js'
 import { followRedirect, type RedirectingRequest, type RedirectTrail, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
 import { PickContext } from './pick-context.js'
-import { keepForReplay, MAX_REPLAY_BYTES, sendHeld } from './replay-body.js'
+import { freeReplayBytes, keepForReplay, MAX_REPLAY_BYTES, sendHeld } from './replay-body.js'
 import { type RetriedRequest, RetryState } from './retry-state.js'
 import { RouteCounters } from './route-counters.js'
 import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, tellExpectedTimeout } from './route-timeouts.js'
@@ -329,9 +329,10 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (chunk.length === 0 || !body.replayable) return
     const { bufferLimitBytes } = this.runtime
     if (this.upstream?.headSent === true) {
-      const limit = this.keepsBody || this.mirrors !== null ? bufferLimitBytes : MAX_REPLAY_BYTES
+      const wanted = !this.tunnel && (this.keepsBody || this.mirrors !== null)
+      const limit = wanted ? bufferLimitBytes : freeReplayBytes(this.upstream, this.tunnel || this.responseStarted)
       const kept = keepForReplay(body, chunk, limit)
-      if (!kept && this.keepsBody && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
+      if (!kept && wanted && this.keepsBody && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
       return
     }
     body.add(chunk)

@@ -9,6 +9,7 @@ import { create } from '@bufbuild/protobuf'
 import type { ChannelCredentials, Client, ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
 import { fullJitterMs } from '../../io/backoff.js'
 import { heldClock, NO_TIMER, type Timer, type WallClock } from '../../io/clock.js'
+import { inSlices, type Steps } from '../../io/slices.js'
 import { TokenBucket } from '../../io/token-bucket.js'
 import type { ControlPlane } from '../gen/envoy/config/core/v3/base_pb.js'
 import type {
@@ -33,8 +34,11 @@ import { ClientTypeState, type PendingAck } from './client-type-state.js'
 import {
   type DecodedResponse,
   decodeDelta,
-  decodeStateOfTheWorld,
+  decodeStateOfTheWorldInSteps,
+  type PackedResponse,
   type Rejection,
+  readDelta,
+  readStateOfTheWorld,
   rejectionMessage,
   type XdsResource,
   type XdsUpdate,
@@ -213,8 +217,9 @@ export class AdsClient implements DiscoveryClient {
     const metadata = new Metadata()
     const pairs = typeof target.metadata === 'function' ? target.metadata() : (target.metadata ?? [])
     for (const [key, value] of pairs) metadata.add(key, value)
-    const { path, requestSerialize, responseDeserialize } = this.method
-    const call: Call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata)
+    const { path, requestSerialize } = this.method
+    const read: (bytes: Buffer) => unknown = this.delta ? readDelta : readStateOfTheWorld
+    const call: Call = client.makeBidiStreamRequest(path, requestSerialize, read, metadata)
     this.call = call
     this.nodeSent = false
     for (const [typeUrl, state] of this.types) {
@@ -302,14 +307,16 @@ export class AdsClient implements DiscoveryClient {
     this.failedAttempts = 0
     this.lastFailure = null
     if (this.delta) {
-      const message = response as DeltaDiscoveryResponse
-      if (message.typeUrl === '') message.typeUrl = this.options.onlyType ?? ''
-      this.handle(call, message, message.systemVersionInfo, () => decodeDelta(message))
+      const packed = response as PackedResponse<DeltaDiscoveryResponse>
+      const { envelope } = packed
+      if (envelope.typeUrl === '') envelope.typeUrl = this.options.onlyType ?? ''
+      this.handle(call, envelope, envelope.systemVersionInfo, () => decodeDelta(packed))
     } else {
-      const message = response as DiscoveryResponse
-      if (message.typeUrl === '') message.typeUrl = this.options.onlyType ?? ''
-      const known = this.types.get(message.typeUrl)?.heardOf() ?? []
-      this.handle(call, message, message.versionInfo, () => decodeStateOfTheWorld(message, message.typeUrl, known))
+      const packed = response as PackedResponse<DiscoveryResponse>
+      const { envelope } = packed
+      if (envelope.typeUrl === '') envelope.typeUrl = this.options.onlyType ?? ''
+      const known = this.types.get(envelope.typeUrl)?.heardOf() ?? []
+      this.handle(call, envelope, envelope.versionInfo, () => decodeStateOfTheWorldInSteps(packed, envelope.typeUrl, known))
     }
   }
 
@@ -317,7 +324,7 @@ export class AdsClient implements DiscoveryClient {
     call: Call,
     response: { readonly typeUrl: string; readonly nonce: string; readonly controlPlane?: ControlPlane | undefined },
     systemVersion: string,
-    decode: () => DecodedResponse,
+    decode: () => Steps<DecodedResponse>,
   ): void {
     const state = this.types.get(response.typeUrl)
     if (!state) {
@@ -326,13 +333,27 @@ export class AdsClient implements DiscoveryClient {
     }
     if (response.controlPlane) this.identifier = response.controlPlane.identifier
     state.received(response.nonce)
-    const decoded = decode()
+    const decoded = inSlices(decode())
+    if (!(decoded instanceof Promise)) {
+      this.apply(call, state, response.nonce, systemVersion, decoded)
+      return
+    }
+    // As while a verdict is awaited.
+    this.dispatching++
+    call.pause()
+    void decoded.then(whole => {
+      this.dispatching--
+      if (this.running) this.apply(call, state, response.nonce, systemVersion, whole)
+    })
+  }
+
+  private apply(call: Call, state: ClientTypeState, nonce: string, systemVersion: string, decoded: DecodedResponse): void {
     const rejected = [...decoded.rejected]
     const update = this.updateOf(state, decoded, systemVersion, rejected)
     const finish = (verdict: readonly Rejection[]): void => {
       rejected.push(...verdict)
       this.keep(state, decoded, update, rejected)
-      this.answer(call, state, response.nonce, systemVersion, rejected)
+      this.answer(call, state, nonce, systemVersion, rejected)
     }
     const verdict = this.callHandler(update)
     if (!(verdict instanceof Promise)) {

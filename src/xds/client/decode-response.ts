@@ -2,15 +2,19 @@
 // type, two of one name, a name that is not the one inside), as rejections. Called by the ADS client and file subscriptions; what is
 // inside a resource is the update handler's to judge. Invariant: one bad resource costs no other its place in the update.
 
-import { fromBinary } from '@bufbuild/protobuf'
+import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import type { Any, Duration } from '@bufbuild/protobuf/wkt'
+import { type Any, AnySchema, type Duration } from '@bufbuild/protobuf/wkt'
+import { finish, type Steps } from '../../io/slices.js'
 import {
   type DeltaDiscoveryResponse,
+  DeltaDiscoveryResponseSchema,
   type DiscoveryResponse,
+  DiscoveryResponseSchema,
   ResourceSchema,
   type Resource as WireResource,
 } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
+import { takeOut } from '../message-parts.js'
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
@@ -132,6 +136,11 @@ class Collector {
     if (any) this.resources.set(label, { name: known, version, any: { typeUrl: any.typeUrl, value: any.value } })
   }
 
+  /** Its bytes are no message of type `schema`. */
+  unreadable(index: number, schema: DescMessage): void {
+    this.rejected.push({ name: `resources[${index}]`, errors: [{ path: 'resource', reason: `is not a serialised ${schema.typeName}` }] })
+  }
+
   finish(removed: readonly string[]): DecodedResponse {
     const gone: string[] = []
     for (const name of new Set(removed)) {
@@ -149,12 +158,40 @@ class Collector {
   }
 }
 
-/** Takes a delta response apart. */
-export function decodeDelta(response: DeltaDiscoveryResponse): DecodedResponse {
+/** A response of a stream: `resources` are still the bytes of each, since thousands of them in one go would keep traffic waiting. */
+export interface PackedResponse<M> {
+  readonly envelope: M
+  readonly resources: readonly Uint8Array[]
+}
+
+function reader<S extends DescMessage>(schema: S, resources: number): (bytes: Uint8Array) => PackedResponse<MessageShape<S>> {
+  return bytes => {
+    const { items, rest } = finish(takeOut(bytes, resources))
+    return { envelope: fromBinary(schema, rest), resources: items }
+  }
+}
+
+export const readDelta = reader(DeltaDiscoveryResponseSchema, DeltaDiscoveryResponseSchema.field.resources.number)
+export const readStateOfTheWorld = reader(DiscoveryResponseSchema, DiscoveryResponseSchema.field.resources.number)
+
+/** Null: the bytes are none. */
+function parsed<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> | null {
+  try {
+    return fromBinary(schema, bytes)
+  } catch {
+    return null
+  }
+}
+
+/** Takes a delta response apart, a resource at a time. */
+export function* decodeDelta({ envelope: response, resources }: PackedResponse<DeltaDiscoveryResponse>): Steps<DecodedResponse> {
   const collector = new Collector(response.typeUrl)
-  response.resources.forEach((envelope, index) => {
-    collector.add(index, envelope.name, envelope.version, envelope.resource, envelope)
-  })
+  for (const [index, bytes] of resources.entries()) {
+    const envelope = parsed(ResourceSchema, bytes)
+    if (envelope === null) collector.unreadable(index, ResourceSchema)
+    else collector.add(index, envelope.name, envelope.version, envelope.resource, envelope)
+    yield
+  }
   return collector.finish(response.removedResources)
 }
 
@@ -163,33 +200,60 @@ export function decodeDelta(response: DeltaDiscoveryResponse): DecodedResponse {
  * whose response is the whole state, those that it does not name are removed.
  */
 export function decodeStateOfTheWorld(response: DiscoveryResponse, typeUrl: string, known: Iterable<string>): DecodedResponse {
+  return finish(decodeWholeState(response, response.resources, typeUrl, known))
+}
+
+/** The same a resource at a time. */
+export function decodeStateOfTheWorldInSteps(
+  { envelope, resources }: PackedResponse<DiscoveryResponse>,
+  typeUrl: string,
+  known: Iterable<string>,
+): Steps<DecodedResponse> {
+  return decodeWholeState(envelope, anysOf(resources), typeUrl, known)
+}
+
+function* anysOf(resources: readonly Uint8Array[]): Iterable<Any | null> {
+  for (const bytes of resources) yield parsed(AnySchema, bytes)
+}
+
+function* decodeWholeState(
+  response: DiscoveryResponse,
+  resources: Iterable<Any | null>,
+  typeUrl: string,
+  known: Iterable<string>,
+): Steps<DecodedResponse> {
   const collector = new Collector(typeUrl)
   const named = new Set<string>()
   let unreadable = false
-  response.resources.forEach((any, index) => {
-    if (any.typeUrl !== WRAPPED_RESOURCE_TYPE) {
-      const name = any.typeUrl === typeUrl ? innerName(any.value) : undefined
-      if (name === undefined) unreadable = true
-      else named.add(name)
-      collector.add(index, '', response.versionInfo, any, null)
-      return
-    }
-    let envelope: WireResource | undefined
-    try {
-      envelope = fromBinary(ResourceSchema, any.value)
-    } catch {
-      unreadable = true
-      collector.add(index, '', '', any, null)
-      return
-    }
-    const name = envelope.name || (envelope.resource ? (innerName(envelope.resource.value) ?? '') : '')
-    named.add(name)
-    collector.add(index, name, envelope.version || response.versionInfo, envelope.resource, envelope)
-  })
+  let index = 0
+  for (const any of resources) {
+    const name = any === null ? null : addStateOfTheWorld(collector, index, any, typeUrl, response.versionInfo)
+    if (any === null) collector.unreadable(index, AnySchema)
+    if (name === null) unreadable = true
+    else named.add(name)
+    index++
+    yield
+  }
   const removed: string[] = []
   // What cannot be read may be any of them, so nothing is taken for removed then.
   if (isFullStateType(typeUrl) && !unreadable) for (const name of known) if (!named.has(name)) removed.push(name)
   return collector.finish(removed)
+}
+
+/** Its name; null where it cannot be read. */
+function addStateOfTheWorld(collector: Collector, index: number, any: Any, typeUrl: string, versionInfo: string): string | null {
+  if (any.typeUrl !== WRAPPED_RESOURCE_TYPE) {
+    collector.add(index, '', versionInfo, any, null)
+    return any.typeUrl === typeUrl ? (innerName(any.value) ?? null) : null
+  }
+  const envelope = parsed(ResourceSchema, any.value)
+  if (envelope === null) {
+    collector.add(index, '', '', any, null)
+    return null
+  }
+  const name = envelope.name || (envelope.resource ? (innerName(envelope.resource.value) ?? '') : '')
+  collector.add(index, name, envelope.version || versionInfo, envelope.resource, envelope)
+  return name
 }
 
 /** Longest NACK message, in characters. */

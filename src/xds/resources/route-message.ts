@@ -3,10 +3,10 @@
 // those of parsing in one go; only their order may differ.
 
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import { finish, type Steps } from '../../io/slices.js'
 import { type Route, RouteSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { type RouteConfiguration, RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
+import { takeOut } from '../message-parts.js'
 import type { Ctx } from './field-path.js'
 import { checkMessage } from './message-check.js'
 import type { HostMessages } from './route.js'
@@ -22,14 +22,14 @@ export function* routeConfigurationParts(
   bytes: Uint8Array,
   ctx: Ctx,
 ): Steps<{ readonly config: RouteConfiguration; readonly hosts: Iterable<HostMessages> }> {
-  const { items, rest } = yield* takeOut(bytes, VIRTUAL_HOSTS)
+  const { items, rest } = yield* partsOf(bytes, VIRTUAL_HOSTS)
   return { config: checked(RouteConfigurationSchema, rest, ctx), hosts: parsedHosts(items, ctx) }
 }
 
 function* parsedHosts(items: readonly Uint8Array[], ctx: Ctx): Iterable<HostMessages> {
   for (const [i, item] of items.entries()) {
     const at = ctx.at('virtual_hosts', i)
-    const { items: routes, rest } = finish(takeOut(item, ROUTES))
+    const { items: routes, rest } = finish(partsOf(item, ROUTES))
     yield { host: checked(VirtualHostSchema, rest, at), routes: parsedRoutes(routes, at) }
   }
 }
@@ -39,37 +39,26 @@ function* parsedRoutes(items: readonly Uint8Array[], ctx: Ctx): Iterable<Route> 
 }
 
 function checked<D extends DescMessage>(desc: D, bytes: Uint8Array, ctx: Ctx): MessageShape<D> {
-  const message = parsing(() => fromBinary(desc, bytes))
+  let message: MessageShape<D>
+  try {
+    message = fromBinary(desc, bytes)
+  } catch (error) {
+    throw unparsed(error)
+  }
   checkMessage(desc, message, ctx)
   return message
 }
 
-function parsing<T>(parse: () => T): T {
-  try {
-    return parse()
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new UnparsedMessage(`cannot parse ${RouteConfigurationSchema.typeName}: ${reason}`)
-  }
+function unparsed(error: unknown): UnparsedMessage {
+  const reason = error instanceof Error ? error.message : String(error)
+  return new UnparsedMessage(`cannot parse ${RouteConfigurationSchema.typeName}: ${reason}`)
 }
 
-/** The values of the repeated message field `number`, and the bytes of all the others. */
-function* takeOut(bytes: Uint8Array, number: number): Steps<{ readonly items: Uint8Array[]; readonly rest: Uint8Array }> {
-  const items: Uint8Array[] = []
-  const others: Uint8Array[] = []
-  const reader = new BinaryReader(bytes)
-  const readField = (): void => {
-    const start = reader.pos
-    const [field, wireType] = reader.tag()
-    if (field === number && wireType === WireType.LengthDelimited) items.push(reader.bytes())
-    else {
-      reader.skip(wireType, field)
-      others.push(bytes.subarray(start, reader.pos))
-    }
+/** As takeOut. */
+function* partsOf(bytes: Uint8Array, number: number): ReturnType<typeof takeOut> {
+  try {
+    return yield* takeOut(bytes, number)
+  } catch (error) {
+    throw unparsed(error)
   }
-  while (reader.pos < reader.len) {
-    parsing(readField)
-    yield
-  }
-  return { items, rest: Buffer.concat(others) }
 }

@@ -112,6 +112,8 @@ export interface WorldOptions {
   readonly clusters?: readonly Cluster[]
   /** Tries wait for their connection until the test says so. */
   readonly dialling?: boolean
+  /** Of the connections to endpoints; http1 where it is not said. */
+  readonly protocol?: 'http1' | 'http2'
   readonly dynamicStats?: boolean
   readonly respectExpectedRqTimeout?: boolean
   readonly strictCheckHeaders?: readonly string[]
@@ -135,7 +137,7 @@ export function world(options: WorldOptions = {}) {
           waiter.onPoolReady({
             fresh: true,
             localAddress: '',
-            protocol: 'http1',
+            protocol: options.protocol ?? 'http1',
             newStream(events: ClientEvents) {
               const made = new Try(host.cluster.name, host.addressText, events)
               tries.push(made)

@@ -150,6 +150,28 @@ describe('retries', () => {
     expect([tries[0]!.sent, tries[1]!.sent, tries[1]!.ended]).toEqual(['ab', 'ab', true])
   })
 
+  it.each([
+    ['on HTTP/2 until the answer begins, as a stream may be refused', { protocol: 'http2' as const }, [4, 0]],
+    ['never on HTTP/1, which has sent its head by then', {}, [0, 0]],
+    ['for a policy', { action: { retry: retryPolicy() } }, [4, 8]],
+  ])('keeps the body of a try that runs: %s', (_when, options, held) => {
+    const { router, host, tries } = world({ open: true, ...options })
+    router.forwardRequest()
+    router.requestData(chunk('body'), false)
+    const first = host.body.bytes
+    tries[0]!.answer(200, [], false)
+    router.requestData(chunk('more'), false)
+    expect([first, host.body.bytes, tries[0]!.sent]).toEqual([...held, 'bodymore'])
+  })
+
+  it('keeps nothing of what passes a tunnel, whatever the policy', () => {
+    const { router, host, tries, counter } = world({ open: true, action: { retry: retryPolicy() } })
+    router.forwardRequest()
+    tries[0]!.events.onHead({ ...response(101), upgraded: true }, false)
+    router.requestData(chunk('frame'), false)
+    expect([host.body.bytes, tries[0]!.sent, counter('cluster.api.retry_or_shadow_abandoned')]).toEqual([0, 'frame', 0])
+  })
+
   it('does not repeat a body that was too long to keep', () => {
     const { router, host, tries, counter } = world({
       open: true,

@@ -56,6 +56,22 @@ describe('delta', () => {
     expect(client.status().lastUpdateAt).toBeGreaterThan(0)
   })
 
+  it('takes a response of thousands apart in turns, and the next one after it', async () => {
+    const server = await delta()
+    const { client, updates } = connect(server.port)
+    client.subscribe(CLUSTER_TYPE, wildcard)
+    client.start()
+    const stream = await server.streams.next()
+    await stream.next()
+    const many = Array.from({ length: 5000 }, (_, i) => wire(cluster(`c${i}`)))
+    stream.send({ typeUrl: CLUSTER_TYPE, nonce: '1', systemVersionInfo: '1', resources: many })
+    stream.send({ typeUrl: CLUSTER_TYPE, nonce: '2', systemVersionInfo: '2', removedResources: ['c1'] })
+    expect((await updates.next()).resources).toHaveLength(5000)
+    expect((await updates.next()).removed).toEqual(['c1'])
+    expect([(await stream.next()).responseNonce, (await stream.next()).responseNonce]).toEqual(['1', '2'])
+    expect(heldVersions(client, CLUSTER_TYPE).size).toBe(4999)
+  })
+
   it('refuses with every field by path, applies the good and keeps the old version of the bad', async () => {
     const server = await delta()
     const { client } = connect(server.port, { onUpdate: update => (update.systemVersion === '2' ? rejectNamed('bad')(update) : undefined) })

@@ -460,10 +460,7 @@ message OAuth2PerRoute {
 }`,
     ],
     fields: {
-      'OAuth2Credentials.CookieNames': [
-        'string oauth_nonce = 6 [(validate.rules).string = {well_known_regex: HTTP_HEADER_NAME}]',
-        'string code_verifier = 7 [(validate.rules).string = {well_known_regex: HTTP_HEADER_NAME}]',
-      ],
+      'OAuth2Credentials.CookieNames': ['string oauth_nonce = 6', 'string code_verifier = 7'],
       OAuth2Credentials: [
         // Not needed by every auth_type any more.
         'envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig token_secret = 2',

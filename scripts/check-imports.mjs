@@ -94,10 +94,10 @@ const FOLDERS = {
     x509: ['spiffe.ts'],
   },
   xds: {
-    client: ['gen', 'grpc-service.ts', 'type-urls.ts'],
+    client: ['gen', 'grpc-service.ts', 'message-parts.ts', 'type-urls.ts'],
     server: ['gen', 'grpc-service.ts', 'type-urls.ts'],
     dump: ['resources', 'gen', 'type-urls.ts'],
-    resources: ['gen', 'type-urls.ts'],
+    resources: ['gen', 'message-parts.ts', 'type-urls.ts'],
     'load-reports': ['resources', 'address-message.ts', 'gen'],
     'health-discovery': ['resources', 'address-message.ts', 'gen'],
   },

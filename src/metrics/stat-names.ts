@@ -57,8 +57,13 @@ export class ListenerStats {
   constructor(source: StatSource, address: string, thread: string) {
     this.scope = source.scope(`listener.${sanitizeStatName(address)}`)
     this.main = this.scope.group(tables.LISTENER)
-    if (thread !== ADMIN_THREAD) this.scope.group(tables.LISTENER_EXTENSIONS)
+    if (thread !== ADMIN_THREAD) void this.extensions
     this.worker = this.scope.scope(thread).group(tables.LISTENER_WORKER)
+  }
+
+  /** Connections that were closed for a filter without its configuration. */
+  get extensions(): HandlesOf<typeof tables.LISTENER_EXTENSIONS> {
+    return this.scope.group(tables.LISTENER_EXTENSIONS)
   }
 
   /** `listener.<address>.ssl.`, from the first filter chain with TLS on. */

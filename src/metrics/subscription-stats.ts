@@ -92,9 +92,9 @@ export interface ExtensionConfigStats extends SubscriptionStats {
   readonly config_reload: Counter
 }
 
-/** `extension_config_discovery.http_filter.<name>.` */
-export function extensionConfigStats(source: StatSource, name: string): ExtensionConfigStats {
-  const scope = source.scope(`extension_config_discovery.http_filter.${name}`)
+/** `extension_config_discovery.<place>.<name>.`; `place`: `http_filter`, `network_filter` or `tcp_listener_filter`. */
+export function extensionConfigStats(source: StatSource, place: string, name: string): ExtensionConfigStats {
+  const scope = source.scope(`extension_config_discovery.${place}.${name}`)
   const { config_conflict, config_fail, config_reload } = scope.group(tables.EXTENSION_CONFIG)
   return { ...subscription(scope), config_conflict, config_fail, config_reload }
 }

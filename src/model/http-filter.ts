@@ -4,6 +4,7 @@ import type { BandwidthLimitConfig } from './bandwidth-limit.js'
 import type { ConfigSource } from './config-source.js'
 import type { CustomFilterConfig } from './custom-filter.js'
 import type { CustomResponseConfig } from './custom-response.js'
+import type { Discovery } from './discovery.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { MatchTree } from './match-tree.js'
@@ -43,6 +44,17 @@ export interface FaultConfig {
   readonly downstreamClusterStats: boolean
   /** Put under envoy.filters.http.fault in the dynamic metadata of a request with a fault. */
   readonly filterMetadata: JsonObject | null
+}
+
+/** Where clusters that a request names, and that are not there, are asked for. */
+export interface OnDemandClusters {
+  readonly source: ConfigSource
+  readonly timeoutMs: number
+}
+
+export interface OnDemandConfig {
+  /** Null: routes alone are discovered. */
+  readonly odcds: OnDemandClusters | null
 }
 
 export interface CorsPolicy {
@@ -446,6 +458,7 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'setFilterState'; readonly config: SetFilterStateConfig }
   | { readonly kind: 'jsonToMetadata'; readonly config: JsonToMetadataConfig }
   | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
+  | { readonly kind: 'onDemand'; readonly config: OnDemandConfig }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'discovered'; readonly discovery: FilterDiscovery }
   | MatchedFilter
@@ -477,27 +490,10 @@ export type HttpFilterConfig = HttpFilter extends infer F
     : never
   : never
 
-/** config_discovery: what the filter is comes over ECDS, under its name. */
-export interface FilterDiscovery {
-  readonly source: ConfigSource
-  /** How long the listener waits for it; 0 = for ever. */
-  readonly initialFetchTimeoutMs: number
-  /** Full names of the messages that it may be. */
-  readonly typeNames: readonly string[]
-  /** Until the first one comes, and when it is removed; null = requests get 500. */
-  readonly fallback: HttpFilterConfig | null
-  /** apply_default_config_without_warming: the listener does not wait. */
-  readonly withoutWarming: boolean
+/** config_discovery of an HTTP filter. */
+export interface FilterDiscovery extends Discovery<HttpFilterConfig> {
   /** In the router's place. */
   readonly isLast: boolean
-}
-
-/** A resource of ECDS. */
-export interface ExtensionConfig {
-  readonly name: string
-  /** Full name of its message. */
-  readonly typeName: string
-  readonly filter: HttpFilterConfig
 }
 
 /** typed_per_filter_config, by filter name. `disabled: true` turns the filter off there. */
@@ -530,6 +526,7 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'customResponse'; readonly config: CustomResponseConfig }
   | { readonly kind: 'oauth2'; readonly config: OAuth2Config }
   | { readonly kind: 'compressor'; readonly removeAcceptEncodingHeader: boolean | null }
+  | { readonly kind: 'onDemand'; readonly config: OnDemandConfig }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'generic' }
 )

@@ -2,6 +2,7 @@
 
 import type { AccessLog } from './access-log.js'
 import type { Address, CidrRange } from './address.js'
+import type { Discovery } from './discovery.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { HttpConnectionManager } from './http-connection-manager.js'
@@ -87,6 +88,20 @@ export type NetworkFilter =
   | { readonly kind: 'httpConnectionManager'; readonly name: string; readonly hcm: HttpConnectionManager }
   | { readonly kind: 'directResponse'; readonly name: string; readonly body: Uint8Array }
   | { readonly kind: 'echo'; readonly name: string }
+  /** What it is comes over ECDS; none of these is left in a listener that runs. */
+  | { readonly kind: 'discovered'; readonly name: string; readonly discovery: NetworkFilterDiscovery }
+
+export interface NetworkFilterDiscovery extends Discovery<NetworkFilter> {
+  /** In the place of the terminal filter. */
+  readonly isLast: boolean
+}
+
+/** Filters that end a chain: they serve the connection. */
+export const TERMINAL_FILTERS: ReadonlySet<NetworkFilter['kind']> = new Set(['tcpProxy', 'httpConnectionManager', 'directResponse', 'echo'])
+
+export type ListenerFilter =
+  | { readonly kind: 'tlsInspector' | 'httpInspector' | 'originalDst' }
+  | { readonly kind: 'proxyProtocol'; readonly allowWithout: boolean }
 
 export interface FilterChain {
   readonly name: string
@@ -118,6 +133,8 @@ export interface Listener {
   /** Takes connections to addresses that are not the host's (TPROXY). */
   readonly transparent: boolean
   readonly proxyProtocol: { readonly allowWithout: boolean } | null
+  /** Listener filters that come over ECDS; absent: none. */
+  readonly discoveredFilters?: readonly { readonly name: string; readonly discovery: Discovery<ListenerFilter> }[]
   readonly listenerFiltersTimeoutMs: number
   readonly continueOnListenerFiltersTimeout: boolean
   readonly perConnectionBufferLimitBytes: number
@@ -132,4 +149,16 @@ export interface Listener {
   readonly bypassOverload?: boolean
   /** What was accepted without effect, for admin and the gauge: field paths. */
   readonly unsupported: readonly string[]
+}
+
+type ListenerFilterFields = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'originalDst' | 'proxyProtocol'>
+
+/** Of two filters of one kind the later one counts. */
+export function withListenerFilters(fields: ListenerFilterFields, filters: readonly ListenerFilter[]): ListenerFilterFields {
+  const found: { -readonly [K in keyof ListenerFilterFields]: ListenerFilterFields[K] } = { ...fields }
+  for (const filter of filters) {
+    if (filter.kind === 'proxyProtocol') found.proxyProtocol = { allowWithout: filter.allowWithout }
+    else found[filter.kind] = true
+  }
+  return found
 }

@@ -3,6 +3,7 @@
 import type { ConfigSource } from './config-source.js'
 import type { HeaderMutations } from './header-option.js'
 import type { HttpFilterOverride } from './http-filter.js'
+import type { MatchTree } from './match-tree.js'
 import type { HeaderMatcher, RegexRewrite, RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RateLimit } from './rate-limit.js'
@@ -156,7 +157,10 @@ export interface Route {
 export interface VirtualHost {
   readonly name: string
   readonly domains: readonly string[]
+  /** In the order in which they are tried, unless a matcher says which ones are. */
   readonly routes: readonly Route[]
+  /** Its actions are places in `routes`, tried in order. */
+  readonly matcher?: MatchTree<readonly number[]>
   readonly requireTls: 'NONE' | 'EXTERNAL_ONLY' | 'ALL'
   readonly mutations: HeaderMutations
   readonly retry: RetryPolicy | null

@@ -20,6 +20,8 @@ export interface ScopeFragment {
 export interface RouteScope {
   readonly name: string
   readonly key: readonly string[]
+  /** The table by name is asked for once a request needs it. */
+  readonly onDemand: boolean
   /** By name over RDS, from the source that the connection manager names; or a table of its own. */
   readonly routes: { readonly kind: 'rds'; readonly name: string } | { readonly kind: 'inline'; readonly table: RouteTable }
 }

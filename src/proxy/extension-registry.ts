@@ -7,11 +7,13 @@ import type { StatSource } from '../metrics/stats-store.js'
 import { type ExtensionConfigStats, extensionConfigStats } from '../metrics/subscription-stats.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { ConfigSource } from '../model/config-source.js'
-import type { ExtensionConfig, FilterDiscovery } from '../model/http-filter.js'
+import type { Discovery } from '../model/discovery.js'
+import type { ExtensionConfig, ExtensionPlace } from '../model/extension-config.js'
 import type { AwaitedConfig } from './awaited-config.js'
 
 /** An extension config that is wanted, and where from. */
 export interface ExtensionSubscription {
+  readonly place: ExtensionPlace
   readonly name: string
   readonly source: ConfigSource
   readonly initialFetchTimeoutMs: number
@@ -23,12 +25,21 @@ interface Waiter {
 }
 
 interface Entry {
+  readonly place: ExtensionPlace
+  readonly name: string
   source: ConfigSource
   initialFetchTimeoutMs: number
   config: ExtensionConfig | null
   readonly users: Set<FilterConfigUser>
   waiters: Set<Waiter>
   readonly stats: ExtensionConfigStats
+}
+
+const PLACES = ['http', 'network', 'listener'] as const satisfies readonly ExtensionPlace[]
+const STAT_PLACES: Readonly<Record<ExtensionPlace, string>> = {
+  http: 'http_filter',
+  network: 'network_filter',
+  listener: 'tcp_listener_filter',
 }
 
 export class ExtensionRegistry implements FilterConfigs {
@@ -42,13 +53,14 @@ export class ExtensionRegistry implements FilterConfigs {
   }
 
   /** The newest user says where the config comes from. */
-  hold(name: string, { source, initialFetchTimeoutMs }: FilterDiscovery, user: FilterConfigUser): void {
-    let entry = this.entries.get(name)
+  hold(place: ExtensionPlace, name: string, { source, initialFetchTimeoutMs }: Discovery<unknown>, user: FilterConfigUser): void {
+    const key = keyOf(place, name)
+    let entry = this.entries.get(key)
     const isNew = entry === undefined
     if (entry === undefined) {
-      const stats = extensionConfigStats(this.stats, name)
-      entry = { source, initialFetchTimeoutMs, config: null, users: new Set(), waiters: new Set(), stats }
-      this.entries.set(name, entry)
+      const stats = extensionConfigStats(this.stats, STAT_PLACES[place], name)
+      entry = { place, name, source, initialFetchTimeoutMs, config: null, users: new Set(), waiters: new Set(), stats }
+      this.entries.set(key, entry)
     }
     const moved = !isDeepStrictEqual(entry.source, source)
     entry.source = source
@@ -59,40 +71,50 @@ export class ExtensionRegistry implements FilterConfigs {
     if (isNew || moved) this.onNamesChange?.()
   }
 
-  drop(name: string, user: FilterConfigUser): void {
-    const entry = this.entries.get(name)
+  drop(place: ExtensionPlace, name: string, user: FilterConfigUser): void {
+    const key = keyOf(place, name)
+    const entry = this.entries.get(key)
     if (entry === undefined || !entry.users.delete(user) || entry.users.size > 0) return
-    this.entries.delete(name)
+    this.entries.delete(key)
     entry.stats.release()
     this.onNamesChange?.()
   }
 
   subscriptions(): ExtensionSubscription[] {
-    return [...this.entries].map(([name, { source, initialFetchTimeoutMs }]) => ({ name, source, initialFetchTimeoutMs }))
+    return [...this.entries.values()].map(({ place, name, source, initialFetchTimeoutMs }) => ({
+      place,
+      name,
+      source,
+      initialFetchTimeoutMs,
+    }))
   }
 
-  /** Of a wanted name. */
-  statsOf(name: string): ExtensionConfigStats | undefined {
-    return this.entries.get(name)?.stats
+  /** Of a wanted name, in each place that wants it. */
+  statsOf(name: string): ExtensionConfigStats[] {
+    return this.named(name).map(({ stats }) => stats)
   }
 
-  has(name: string): boolean {
-    return this.entries.get(name)?.config != null
+  private named(name: string): Entry[] {
+    return PLACES.flatMap(place => this.entries.get(keyOf(place, name)) ?? [])
   }
 
-  awaited(name: string): AwaitedConfig {
-    const isThere = (): boolean => this.has(name)
+  has(place: ExtensionPlace, name: string): boolean {
+    return this.entries.get(keyOf(place, name))?.config != null
+  }
+
+  awaited(place: ExtensionPlace, name: string): AwaitedConfig {
+    const isThere = (): boolean => this.has(place, name)
     return {
       name: `extension config ${name}`,
       get ready() {
         return isThere()
       },
-      whenReady: (ready, refused) => this.whenReady(name, { ready, refused }),
+      whenReady: (ready, refused) => this.whenReady(keyOf(place, name), { ready, refused }),
     }
   }
 
-  private whenReady(name: string, waiter: Waiter): () => void {
-    const entry = this.entries.get(name)
+  private whenReady(key: string, waiter: Waiter): () => void {
+    const entry = this.entries.get(key)
     if (entry === undefined || entry.config !== null) {
       waiter.ready()
       return () => {}
@@ -103,34 +125,46 @@ export class ExtensionRegistry implements FilterConfigs {
 
   /** Refused where one of its users cannot be it; an equal one touches nothing. */
   apply(config: ExtensionConfig): ConfigError[] {
-    const entry = this.entries.get(config.name)
-    if (entry === undefined) return []
+    const entry = this.entries.get(keyOf(config.place, config.name))
+    if (entry === undefined) return this.elsewhere(config)
     const problems = new Set([...entry.users].map(user => user.check(config)).filter(problem => problem !== null))
     if (problems.size > 0) return [...problems].map(reason => ({ path: 'typed_config', reason }))
     if (isDeepStrictEqual(entry.config, config)) return []
     entry.config = config
     entry.stats.config_reload.value++
-    for (const user of entry.users) user.use(config)
+    // A user may give its place to another one meanwhile.
+    for (const user of [...entry.users]) if (entry.users.has(user)) user.use(config)
     const { waiters } = entry
     entry.waiters = new Set()
     for (const waiter of waiters) waiter.ready()
     return []
   }
 
+  /** Wanted, but not as such a filter. */
+  private elsewhere(config: ExtensionConfig): ConfigError[] {
+    const problems = this.named(config.name).flatMap(({ users }) => [...users].map(user => user.check(config)))
+    return [...new Set(problems)].flatMap(reason => (reason === null ? [] : [{ path: 'typed_config', reason }]))
+  }
+
   /** The server says that there is none: its users go back to their defaults. */
   remove(name: string): void {
-    const entry = this.entries.get(name)
-    if (entry === undefined || entry.config === null) return
-    entry.config = null
-    entry.stats.config_reload.value++
-    for (const user of entry.users) user.use(null)
+    for (const entry of this.named(name)) {
+      if (entry.config === null) continue
+      entry.config = null
+      entry.stats.config_reload.value++
+      for (const user of [...entry.users]) if (entry.users.has(user)) user.use(null)
+    }
   }
 
   /** A version was refused; the last good one stays. */
   refused(name: string): void {
-    const entry = this.entries.get(name)
-    if (entry === undefined) return
-    entry.stats.config_fail.value++
-    for (const waiter of [...entry.waiters]) waiter.refused()
+    for (const entry of this.named(name)) {
+      entry.stats.config_fail.value++
+      for (const waiter of [...entry.waiters]) waiter.refused()
+    }
   }
+}
+
+function keyOf(place: ExtensionPlace, name: string): string {
+  return `${place} ${name}`
 }

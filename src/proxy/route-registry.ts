@@ -11,8 +11,10 @@ import type { AdsStats } from '../metrics/subscription-stats.js'
 import type { ConfigError } from '../model/config-error.js'
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import { NO_ROUTES, type RouteTable, type VirtualHost } from '../model/route.js'
+import { tableOf, virtualHostAlias } from '../model/virtual-host-name.js'
 import type { AwaitedConfig } from './awaited-config.js'
-import { tableOf, VirtualHostStore } from './virtual-host-store.js'
+import type { DemandAnswer, Demands } from './demands.js'
+import { VirtualHostStore } from './virtual-host-store.js'
 
 /** A route table that is wanted, and where from. */
 export interface RouteSubscription {
@@ -49,9 +51,12 @@ export class RouteRegistry {
   /** A table was swapped. */
   onSwap: (() => void) | null = null
 
-  constructor(runtime: Runtime, stats: StatSource) {
+  private readonly demands: Demands
+
+  constructor(runtime: Runtime, stats: StatSource, demands: Demands) {
     this.runtime = runtime
     this.stats = stats
+    this.demands = demands
     this.empty = compileRouteTable(NO_ROUTES, { runtime })
   }
 
@@ -59,7 +64,8 @@ export class RouteRegistry {
   hold(name: string, source: ConfigSource, stats: RdsStats): RouteHolder {
     let entry = this.entries.get(name)
     if (entry === undefined) {
-      entry = { holder: new RouteHolder(this.empty), source, model: null, users: 0, waiters: new Set(), stats: new Set() }
+      const holder = new RouteHolder(this.empty, (authority, done) => this.askForHost(name, authority, done))
+      entry = { holder, source, model: null, users: 0, waiters: new Set(), stats: new Set() }
       this.entries.set(name, entry)
     }
     entry.users++
@@ -80,8 +86,20 @@ export class RouteRegistry {
     if (--entry.users > 0) return
     entry.holder.current.release()
     this.entries.delete(name)
-    if (entry.model?.vhds !== undefined) this.virtualHosts.drop(entry.model.vhds)
+    if (entry.model?.vhds !== undefined) this.dropHosts(entry.model.vhds, name)
     this.onNamesChange?.()
+  }
+
+  private dropHosts(source: ConfigSource, table: string): void {
+    this.virtualHosts.drop(source)
+    this.demands.drop('virtual-host', source, alias => tableOf(alias) === table)
+  }
+
+  /** The table has no route for a request: a virtual host for it is asked for. Null: none may be, or it is here already. */
+  private askForHost(name: string, authority: string, done: () => void): (() => void) | null {
+    const source = this.entries.get(name)?.model?.vhds
+    if (source === undefined) return null
+    return this.demands.ask({ kind: 'virtual-host', source, name: virtualHostAlias(name, authority) }, done)
   }
 
   subscriptions(): RouteSubscription[] {
@@ -141,7 +159,10 @@ export class RouteRegistry {
     const { vhds } = model
     const old = entry.model?.vhds
     if (vhds !== undefined) this.virtualHosts.hold(vhds)
-    if (old !== undefined) this.virtualHosts.drop(old)
+    if (old !== undefined) {
+      if (vhds === undefined || sourceKey(old) !== sourceKey(vhds)) this.dropHosts(old, model.name)
+      else this.virtualHosts.drop(old)
+    }
     entry.model = model
     for (const stats of entry.stats) stats.config_reload.value++
     this.swap(entry, compiled ?? this.compile(model))
@@ -181,10 +202,12 @@ export class RouteRegistry {
     this.virtualHosts.remove(source, name)
   }
 
-  settleVirtualHosts(source: ConfigSource): void {
+  /** An update of virtual hosts is over. */
+  settleVirtualHosts(source: ConfigSource, answer: DemandAnswer): void {
     this.virtualHosts.settle(source)
     for (const entry of this.entries.values())
       if (entry.model?.vhds !== undefined && sourceKey(entry.model.vhds) === sourceKey(source)) this.swap(entry, this.compile(entry.model))
+    this.demands.answer('virtual-host', source, answer)
   }
 
   /** An update of the table was refused; the last good one serves on. */

@@ -25,10 +25,27 @@ interface Held {
 
 export class ScopeRegistry {
   private readonly held = new Map<string, Held>()
+  private readonly users = new Set<ScopeUser>()
   /** The set of sources changed. */
   onSourcesChange: (() => void) | null = null
+  /** A request met a scope whose table is loaded on demand. Set in a worker process, whose primary asks for tables. */
+  onTableDemanded: ((source: ConfigSource, table: string) => void) | null = null
 
   constructor(private readonly log: (message: string) => void) {}
+
+  /** Every user, wherever its scopes come from; each add needs one remove. */
+  add(user: ScopeUser): void {
+    this.users.add(user)
+  }
+
+  remove(user: ScopeUser): void {
+    this.users.delete(user)
+  }
+
+  /** Some other process has a request for a table that is loaded on demand. */
+  load(source: ConfigSource, table: string): void {
+    for (const user of this.users) user.load(source, table)
+  }
 
   hold(source: ConfigSource, user: ScopeUser): void {
     const key = sourceKey(source)
@@ -74,7 +91,7 @@ export class ScopeRegistry {
     return []
   }
 
-  remove(source: ConfigSource, name: string): void {
+  removeScope(source: ConfigSource, name: string): void {
     this.held.get(sourceKey(source))?.scopes.delete(name)
   }
 
@@ -108,6 +125,7 @@ export interface ScopeUserOptions {
   readonly stats: StatSource
   /** `http.<prefix>.rds.<table>.`, taken anew for each hold. */
   readonly statsOf: (table: string) => RdsStats
+  readonly onTableDemanded: (source: ConfigSource, table: string) => void
 }
 
 /** A connection manager with scoped routes. */
@@ -128,13 +146,17 @@ export class ScopeUser implements AwaitedConfig {
   }
 
   update(list: readonly RouteScope[]): void {
-    const { scopedRoutes, routes, statsOf } = this.options
+    const { routes } = this.options
     this.list = list
-    const named = new Set(list.flatMap(scope => (scope.routes.kind === 'rds' ? [scope.routes.name] : [])))
-    for (const name of named) {
-      if (this.tables.has(name)) continue
-      const stats = statsOf(name)
-      this.tables.set(name, { holder: routes.hold(name, scopedRoutes.rdsSource, stats), stats })
+    const named = new Set<string>()
+    const opened: string[] = []
+    for (const { routes: table, onDemand } of list) {
+      if (table.kind !== 'rds') continue
+      named.add(table.name)
+      // One that is here already, for somebody else, needs no request.
+      if (this.tables.has(table.name) || (onDemand && !routes.has(table.name))) continue
+      this.open(table.name)
+      opened.push(table.name)
     }
     this.serve()
     for (const [name, { stats }] of this.tables) {
@@ -142,32 +164,79 @@ export class ScopeUser implements AwaitedConfig {
       this.tables.delete(name)
       routes.drop(name, stats)
     }
-    for (const name of named)
-      if (!routes.has(name))
-        routes.whenReady(
-          name,
-          () => this.serve(),
-          () => {},
-        )
+    for (const name of opened) this.serveOnceReady(name)
+  }
+
+  private open(name: string): void {
+    const { scopedRoutes, routes, statsOf } = this.options
+    const stats = statsOf(name)
+    this.tables.set(name, { holder: routes.hold(name, scopedRoutes.rdsSource, stats), stats })
+  }
+
+  private serveOnceReady(name: string): void {
+    const { routes } = this.options
+    if (routes.has(name)) return
+    routes.whenReady(
+      name,
+      () => this.serve(),
+      () => {},
+    )
+  }
+
+  /** A table that is loaded on demand, where one of its scopes names it. */
+  load(source: ConfigSource, name: string): void {
+    if (sourceKey(source) !== sourceKey(this.options.scopedRoutes.rdsSource) || this.tables.has(name)) return
+    if (this.list?.some(({ routes }) => routes.kind === 'rds' && routes.name === name) !== true) return
+    this.open(name)
+    if (this.options.routes.has(name)) this.serve()
+    else this.serveOnceReady(name)
+  }
+
+  /** A request is for a scope whose table is not here: `done` once it is, or was refused. */
+  private await(name: string, done: () => void): () => void {
+    const { routes, scopedRoutes, onTableDemanded } = this.options
+    if (!this.tables.has(name)) {
+      this.load(scopedRoutes.rdsSource, name)
+      onTableDemanded(scopedRoutes.rdsSource, name)
+    }
+    if (!routes.has(name)) return routes.whenReady(name, done, done)
+    const soon = setImmediate(done)
+    return () => clearImmediate(soon)
   }
 
   /** A scope that moves to another table is served by its old one until the new one is there. */
   private serve(): void {
     const { scopes, routes } = this.options
     // The new tables' counters first, so that those both have keep their values.
-    const before = this.inline.splice(0)
+    const replaced = this.inline.splice(0)
     const serving = new Map<string, RouteHolder>()
     const entries = (this.list ?? []).map(({ key, routes: table }) => {
       const text = scopeKey(key)
-      const holder = table.kind === 'inline' ? this.compile(table.table) : this.tables.get(table.name)!.holder
-      const old = table.kind === 'rds' && !routes.has(table.name) ? this.serving.get(text) : undefined
-      serving.set(text, old ?? holder)
-      return { key, holder: old ?? holder }
+      const holder = table.kind === 'inline' ? this.compile(table.table) : this.holderOf(table.name)
+      const before = table.kind === 'rds' && this.awaits(table.name) ? this.serving.get(text) : undefined
+      const used = before === undefined || before.current === routes.empty ? holder : before
+      serving.set(text, used)
+      return { key, holder: used }
     })
     this.serving = serving
     scopes.replace(entries)
-    for (const table of before) table.release()
+    for (const table of replaced) table.release()
     this.tell()
+  }
+
+  /** Asked for, and not here yet. */
+  private awaits(name: string): boolean {
+    return this.tables.has(name) && !this.options.routes.has(name)
+  }
+
+  /** Until the table is here requests may wait for it. */
+  private holderOf(name: string): RouteHolder {
+    const { routes } = this.options
+    return (routes.has(name) ? this.tables.get(name)?.holder : undefined) ?? this.lazy(name)
+  }
+
+  private lazy(name: string): RouteHolder {
+    return new RouteHolder(this.options.routes.empty, (_, done) => this.await(name, done))
   }
 
   private compile(model: RouteTable): RouteHolder {

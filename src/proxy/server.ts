@@ -43,6 +43,7 @@ import { bindHostOf, Dial } from '../upstream/connect/connector.js'
 import { DnsResolver } from '../upstream/dns/dns-resolver.js'
 import { CertificateWatch } from './certificate-watch.js'
 import { ConfigChanges } from './config-changes.js'
+import { Demands } from './demands.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ExtensionRegistry } from './extension-registry.js'
 import { AcceptGate } from './listener/accept-gate.js'
@@ -100,6 +101,8 @@ export class Server {
   readonly listeners: ListenerRegistry
   readonly routes: RouteRegistry
   readonly scopes: ScopeRegistry
+  /** What requests ask for that the configuration does not have yet. */
+  readonly demands: Demands
   readonly extensions: ExtensionRegistry
   /** Requests of our own to the clusters. */
   readonly httpClient: AsyncHttpClient
@@ -210,7 +213,8 @@ export class Server {
       ...(role?.kind === 'worker' ? { remoteHealth: role.remoteHealth } : {}),
     }
     this.clusters = new ClusterRegistry({ ...this.clusterOptions, isReferenced: name => this.isReferenced(name) })
-    this.routes = new RouteRegistry(this.runtime, store)
+    this.demands = new Demands(systemClock, message => this.log('warn', message))
+    this.routes = new RouteRegistry(this.runtime, store, this.demands)
     this.scopes = new ScopeRegistry(message => this.log('warn', message))
     this.extensions = new ExtensionRegistry(store)
     const client = new UpstreamAsyncClient(this.clusters, pools, random, ownRequests)
@@ -280,6 +284,7 @@ export class Server {
           customFilters: options.customFilters ?? new Map(),
           clusters: this.clusters,
           secrets: this.secrets,
+          demands: this.demands,
           readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
           failures,
@@ -324,6 +329,7 @@ export class Server {
     this.cdsSeen = bootstrap.cds === null || role?.kind === 'worker'
     this.routes.onSwap = () => this.clusters.releaseUnreferenced()
     this.clusters.onWarm(() => this.checkInit())
+    this.clusters.onWarm(({ name }) => this.demands.ready('cluster', name))
   }
 
   /** Clusters that no route names, beside all others: their checks and connections count under their names, their hosts do not. */
@@ -553,6 +559,7 @@ export class Server {
     this.grpcLoggers.close()
     this.otlpLoggers.close()
     await this.tracers.close()
+    this.demands.close()
     this.clusters.close()
     this.resolver.close()
     this.tlsContexts.close()

@@ -5,6 +5,7 @@
 import type { ConfigError } from '../model/config-error.js'
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import type { VirtualHost } from '../model/route.js'
+import { tableOf } from '../model/virtual-host-name.js'
 
 interface Held {
   readonly source: ConfigSource
@@ -74,9 +75,4 @@ export class VirtualHostStore {
     held.seen = true
     held.fresh.clear()
   }
-}
-
-/** `<route table>/<host>`: what stands before the last slash. */
-export function tableOf(name: string): string {
-  return name.slice(0, Math.max(0, name.lastIndexOf('/')))
 }

@@ -1,4 +1,4 @@
-// The resources that are asked for by name (EDS, RDS, SDS), or as all that a source has (SRDS, VHDS), each from the source that its user
+// The resources that are asked for by name (EDS, RDS, SDS, what requests demand), or as all that a source has (SRDS, VHDS), each from the source that its user
 // names: the ADS stream, a stream or a poll of that type alone, or a file. XdsBridge says what is wanted; names of one type and source share a stream or a file watch, which ends with the
 // last of them (but for sources whose names are kept apart). Invariant: a source is open exactly while something of it is wanted, so what is open is bounded by the config.
 
@@ -81,9 +81,10 @@ export class NamedSubscriptions {
     if (this.groups.get(key)?.names.has(name) !== true) this.subscribe(key, typeUrl, source, [name])
   }
 
-  remove(typeUrl: string, { name, source }: NamedResource): void {
+  /** `keepsOpen`: the stream outlives its last name, as another one may be wanted any time. */
+  remove(typeUrl: string, { name, source }: NamedResource, keepsOpen = false): void {
     const key = this.groupKey(typeUrl, source, name)
-    if (this.groups.get(key)?.names.has(name) === true) this.unsubscribe(key, [name])
+    if (this.groups.get(key)?.names.has(name) === true) this.unsubscribe(key, [name], keepsOpen)
   }
 
   close(): void {
@@ -104,7 +105,7 @@ export class NamedSubscriptions {
       this.groups.set(key, group)
     }
     for (const name of names) group.names.add(name)
-    group.client?.subscribe(typeUrl, whatOf(names))
+    for (const what of whatsOf(names)) group.client?.subscribe(typeUrl, what)
     if (isNew && group.own) group.client?.start()
     // A file that is being watched has been read before this name was wanted.
     if (isNew) void group.file?.start()
@@ -112,13 +113,14 @@ export class NamedSubscriptions {
     this.options.onSubscribed?.(typeUrl, source, names)
   }
 
-  private unsubscribe(key: string, names: readonly string[]): void {
+  private unsubscribe(key: string, names: readonly string[], keepsOpen = false): void {
     const group = this.groups.get(key)
     if (group === undefined || names.length === 0) return
     for (const name of names) group.names.delete(name)
     this.options.onUnsubscribed?.(group.typeUrl, group.source, names)
-    if (group.names.size > 0 || !group.own) group.client?.unsubscribe(group.typeUrl, whatOf(names))
-    if (group.names.size > 0) return
+    const stays = group.names.size > 0 || keepsOpen
+    if (stays || !group.own) for (const what of whatsOf(names)) group.client?.unsubscribe(group.typeUrl, what)
+    if (stays) return
     this.groups.delete(key)
     group.file?.close()
     if (group.own && group.client !== null) this.options.closeClient(group.client)
@@ -139,8 +141,10 @@ export class NamedSubscriptions {
   }
 }
 
-function whatOf(names: readonly string[]): readonly string[] | { readonly wildcard: true } {
-  return names.includes(EVERYTHING) ? { wildcard: true } : names
+/** All that there is, and names beside it (virtual hosts on demand). */
+function whatsOf(names: readonly string[]): (readonly string[] | { readonly wildcard: true })[] {
+  const named = names.filter(name => name !== EVERYTHING)
+  return [...(named.length < names.length ? [{ wildcard: true } as const] : []), ...(named.length > 0 ? [named] : [])]
 }
 
 /** Whether both are one stream, or one file; `static` secrets come from the bootstrap and from no source. */

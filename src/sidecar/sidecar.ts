@@ -191,12 +191,16 @@ export class Sidecar {
   /** Resolves once the admin listens and the static resources are in use; with errors, nothing is left open. */
   static async start({ model, message, unknownFields }: SidecarBootstrap, options: SidecarOptions): Promise<Checked<Sidecar>> {
     const { workers, restart } = options
-    // The server and the pool need each other.
+    // The server and the pool need each other, and the pool the bridge.
     const pools: WorkerPool[] = []
     const made = newServer(model, workers === undefined ? options : { ...options, role: primaryRole(workers.count, () => pools[0]!) })
     if (!made.ok) return made
     const server = made.value
-    const pool = workers === undefined ? null : new WorkerPool({ ...workers, server, log: options.log })
+    const bridges: XdsBridge[] = []
+    const pool =
+      workers === undefined
+        ? null
+        : new WorkerPool({ ...workers, server, log: options.log, onDemand: demand => bridges[0]?.demand(demand) })
     if (pool !== null) pools.push(pool)
     const { store } = server
     const { log, random, userAgent, version, commandLine, logging, onQuit, unknownDynamicFields } = options
@@ -217,6 +221,7 @@ export class Sidecar {
       ...(options.managementServers === undefined ? {} : { managementServers: options.managementServers }),
       ...(pool === null ? {} : { followers: pool }),
     })
+    bridges.push(bridge)
     const configDump = createConfigDump({ bootstrap: message, node: model.node, userAgent, tracked, server })
     const admin =
       model.admin === null
@@ -259,7 +264,7 @@ export class Sidecar {
   /** In a process that WorkerPool of another one started. */
   static worker({ model }: SidecarBootstrap, options: WorkerSidecarOptions): Promise<Checked<Worker>> {
     const { log, random, userAgent, unknownDynamicFields: unknownFields, start } = options
-    return Worker.start(options, (remoteHealth, onWanted) => {
+    return Worker.start(options, (remoteHealth, primary) => {
       const made = newServer(model, {
         ...options,
         role: { kind: 'worker', index: start.index, ticketSeed: start.ticketSeed, remoteHealth },
@@ -268,7 +273,7 @@ export class Sidecar {
       const server = made.value
       const { store } = server
       const tracked = new TrackedResources()
-      const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields, onWanted })
+      const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields, primary })
       return { server, bridge }
     })
   }

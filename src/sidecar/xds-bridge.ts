@@ -12,6 +12,7 @@ import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
+import type { DemandKind, ProcessDemand } from '../proxy/demands.js'
 import type { Server, ServerLog } from '../proxy/server.js'
 import {
   AdsClient,
@@ -70,8 +71,21 @@ export interface XdsBridgeOptions extends DecodingRules {
   readonly managementServers?: ReadonlyMap<string, AdsTargetSource>
   /** Processes that take what this one accepts. */
   readonly followers?: XdsFollowers
-  /** In a worker process, which opens no source: names of which nothing had been wanted so far. What comes is put in by take(). */
-  readonly onWanted?: (typeUrl: string, source: ConfigSource, names: readonly string[]) => void
+  /** In a worker process, which opens no source: whom it asks. What comes is put in by take(). */
+  readonly primary?: PrimarySource
+}
+
+export interface PrimarySource {
+  /** Names of which nothing had been wanted so far. */
+  onWanted(typeUrl: string, source: ConfigSource, names: readonly string[]): void
+  /** Of requests: the primary does not know them. */
+  onDemand(demand: ProcessDemand): void
+}
+
+/** What is asked for by the names that requests have. */
+const DEMANDED_TYPES: Readonly<Record<DemandKind, string>> = {
+  'virtual-host': VIRTUAL_HOST_TYPE,
+  cluster: CLUSTER_TYPE,
 }
 
 export interface XdsFollowers {
@@ -110,8 +124,8 @@ export class XdsBridge {
     this.server = options.server
     this.stats = adsStats(options.store)
     this.node = subscribingNode(options.bootstrap.node, null, options.userAgent)
-    const { onWanted, followers } = options
-    const isFed = onWanted !== undefined
+    const { primary, followers } = options
+    const isFed = primary !== undefined
     this.named = new NamedSubscriptions({
       ads: () => this.ads,
       openClient: (source, typeUrl) =>
@@ -122,7 +136,7 @@ export class XdsBridge {
         typeUrl === SECRET_TYPE && source.kind === 'api' && source.api.apiType === 'GRPC' && this.workloadApiOf(source) === undefined,
       openPoll: (source, typeUrl) => (isFed ? null : this.openPoll(source, typeUrl)),
       openFile: (source, typeUrl) => (isFed ? null : this.openFile(source, typeUrl)),
-      ...(onWanted === undefined ? {} : { onSubscribed: onWanted }),
+      ...(primary === undefined ? {} : { onSubscribed: (...what) => primary.onWanted(...what) }),
       ...(followers === undefined ? {} : { onUnsubscribed: (...what) => followers.forget(...what) }),
     })
     const { bootstrap, server, store } = options
@@ -136,7 +150,7 @@ export class XdsBridge {
       new ListenerKind(server, decode, bootstrap, this.stats),
       new RouteKind(server, decode, bootstrap),
       new ScopedRouteKind(server, decode),
-      new VirtualHostKind(server, decode),
+      new VirtualHostKind(server, decode, bootstrap),
       this.extensions,
       this.secrets,
       this.runtime,
@@ -174,8 +188,8 @@ export class XdsBridge {
   }
 
   /** Of a worker process: the number of resources that were refused. */
-  async take({ typeUrl, source, resources, removed }: FedUpdate): Promise<number> {
-    const verdict = await this.onUpdate({ typeUrl, resources, removed, systemVersion: '' }, source)
+  async take({ source, ...update }: FedUpdate): Promise<number> {
+    const verdict = await this.onUpdate({ ...update, systemVersion: '' }, source)
     return verdict?.rejected.length ?? 0
   }
 
@@ -185,8 +199,27 @@ export class XdsBridge {
     server.routes.onNamesChange = () => this.queueSync()
     server.scopes.onSourcesChange = () => this.queueSync()
     server.extensions.onNamesChange = () => this.queueSync()
+    this.watchDemands()
     this.secrets.start()
     this.syncNames()
+  }
+
+  private watchDemands(): void {
+    const { demands, scopes } = this.server
+    const { primary } = this.options
+    demands.onWanted = demand => {
+      primary?.onDemand(demand)
+      this.named.add(DEMANDED_TYPES[demand.kind], demand)
+    }
+    demands.onUnwanted = demand => this.named.remove(DEMANDED_TYPES[demand.kind], demand, demand.kind === 'cluster')
+    if (primary !== undefined) scopes.onTableDemanded = (source, name) => primary.onDemand({ kind: 'route-table', source, name })
+  }
+
+  /** A request in another process has no route or cluster without it. */
+  demand(demand: ProcessDemand): void {
+    const { demands, scopes } = this.server
+    if (demand.kind === 'route-table') scopes.load(demand.source, demand.name)
+    else demands.want(demand)
   }
 
   get adsStatus(): AdsClientStatus | null {
@@ -395,14 +428,14 @@ export class XdsBridge {
 
   private syncNames(): void {
     if (this.closed) return
-    const { clusters, routes, scopes } = this.server
+    const { clusters, routes, scopes, demands } = this.server
     const endpoints = clusters.edsSubscriptions().map(({ serviceName, source }) => ({ name: serviceName, source }))
     this.replace(ENDPOINT_TYPE, endpoints)
     const everything = (source: ConfigSource): NamedResource => ({ name: EVERYTHING, source })
     this.replace(SCOPED_ROUTE_TYPE, scopes.sources().map(everything))
     this.replace(ROUTE_TYPE, routes.subscriptions())
     this.replace(EXTENSION_CONFIG_TYPE, this.extensions.wanted())
-    this.replace(VIRTUAL_HOST_TYPE, routes.virtualHostSources().map(everything))
+    this.replace(VIRTUAL_HOST_TYPE, [...routes.virtualHostSources().map(everything), ...demands.of('virtual-host')])
   }
 
   private replace(typeUrl: string, wanted: readonly NamedResource[]): void {
@@ -476,11 +509,13 @@ export class XdsBridge {
   }
 
   /** Only what was accepted goes on. Null: to nobody. */
-  private followed({ typeUrl, resources, removed }: XdsUpdate, source: ConfigSource, rejected: readonly Rejection[]): Promise<void> | null {
+  private followed(update: XdsUpdate, source: ConfigSource, rejected: readonly Rejection[]): Promise<void> | null {
+    const { typeUrl, resources, removed, absent } = update
     const { followers } = this.options
     if (followers === undefined) return null
     const refused = new Set(rejected.map(({ name }) => name))
-    return followers.follow({ typeUrl, source, resources: resources.filter(({ name }) => !refused.has(name)), removed })
+    const accepted = resources.filter(({ name }) => !refused.has(name))
+    return followers.follow({ typeUrl, source, resources: accepted, removed, ...(absent === undefined ? {} : { absent }) })
   }
 
   /** Is it accepted, or passed over without a word to the server? */

@@ -2,14 +2,12 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { AdsFixture, adsSource, edsCluster } from '../support/ads-fixture.js'
 import { FakeDns } from '../support/fake-dns.js'
 import { fetchOnce } from '../support/http1-client.js'
 import { Http2FrameClient } from '../support/http2-frame-client.js'
 import { AnyCa, clientOptions, downstreamTls, spiffe } from '../support/mesh-certificates.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import {
-  assignment,
   fileAccessLog,
   freePort,
   hcm,
@@ -110,29 +108,6 @@ describe('Outrigger', () => {
     expect(entries.get(4)).toBe(1024 * 1024)
     const update = await client.until('WINDOW_UPDATE', frames => frames.find(({ type, streamId }) => type === 8 && streamId === 0) ?? null)
     expect(update.payload.readUInt32BE(0)).toBe(8 * 1024 * 1024 - 65_535)
-  })
-
-  it('a scope with on_demand asks for its table at once', async () => {
-    const port = await freePort()
-    const ads = await new AdsFixture().start()
-    const builder = { fragments: [{ header_value_extractor: { name: 'x-scope', element_separator: ',', index: 0 } }] }
-    const scoped_routes = {
-      name: 's',
-      scope_key_builder: builder,
-      rds_config_source: adsSource,
-      scoped_rds: { scoped_rds_config_source: adsSource },
-    }
-    ads.set({
-      clusters: [edsCluster('app')],
-      endpoints: [assignment('app', [origin.port])],
-      listeners: [listener('front', port, [hcm({ scoped_routes })])],
-      scopes: [{ name: 'a', on_demand: true, route_configuration_name: 'late', key: { fragments: [{ string_key: 'blue' }] } }],
-      routes: [routesTo('app', 'late')],
-    })
-    const proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap('DELTA_GRPC') })
-    await until('the table', async () => (await proxy.json('/config_dump?resource=dynamic_route_configs')).configs?.length === 1)
-    expect((await fetchOnce(port, '/', { 'x-scope': 'blue' })).status).toBe(200)
-    ads.kill()
   })
 
   it('a client that never finishes its handshake is let go', async () => {

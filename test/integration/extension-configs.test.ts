@@ -1,6 +1,7 @@
-// HTTP filters whose configuration comes over ECDS, through the real proxy: over ADS in both forms and from a file; what a request gets
+// HTTP, network and listener filters whose configuration comes over ECDS, through the real proxy: over ADS in both forms and from a file; what a request gets
 // before the first one, after a change, after a refusal. The real Envoy passes the same tests (OUTRIGGER_BIN).
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -8,6 +9,7 @@ import { AdsFixture, adsSource } from '../support/ads-fixture.js'
 import { fetchOnce } from '../support/http1-client.js'
 import { fileAccessLog, freePort, hcm, listener, ProxyProcess, router, stopAll, until } from '../support/proxy-process.js'
 
+const ours = process.env['OUTRIGGER_BIN'] === undefined ? it : it.skip
 const TYPE = 'type.googleapis.com/'
 const FAULT = `${TYPE}envoy.extensions.filters.http.fault.v3.HTTPFault`
 const BUFFER = `${TYPE}envoy.extensions.filters.http.buffer.v3.Buffer`
@@ -134,4 +136,164 @@ it('the router may be discovered; without it, and when the time is over, request
   ads.set({ extensions: [extension('last', { '@type': ROUTER })] })
   await becomes(port, 200)
   ads.kill()
+})
+
+describe('network filters', () => {
+  const RBAC = `${TYPE}envoy.extensions.filters.network.rbac.v3.RBAC`
+  const DIRECT = `${TYPE}envoy.extensions.filters.network.direct_response.v3.Config`
+  const ECHO = `${TYPE}envoy.extensions.filters.network.echo.v3.Echo`
+  const rules = (action: string): object => ({
+    '@type': RBAC,
+    stat_prefix: 'r',
+    rules: { action, policies: { all: { permissions: [{ any: true }], principals: [{ any: true }] } } },
+  })
+  const says = (text: string): object => ({ '@type': DIRECT, response: { inline_string: text } })
+  const read = (port: number): Promise<string> =>
+    new Promise(resolve => {
+      const socket = connect(port, '127.0.0.1')
+      let text = ''
+      socket.on('data', chunk => (text += chunk))
+      socket.on('error', () => {})
+      socket.on('close', () => resolve(text))
+    })
+  const network = (name: string): string => `extension_config_discovery.network_filter.${name}`
+  const untilRead = (port: number, text: string): Promise<unknown> =>
+    until(`the text ${text}`, async () => (await read(port)) === text || Promise.reject(new Error(await read(port))))
+
+  ours('hold the listener until the first ones', async () => {
+    const port = await freePort()
+    const ads = await new AdsFixture().start()
+    ads.set({
+      listeners: [listener('front', port, [discovered('gate', adsSource, [RBAC]), discovered('end', adsSource, [DIRECT])])],
+      extensions: [extension('gate', rules('ALLOW'))],
+    })
+    const proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap(), untilReady: false })
+    await until('the first one', async () => (await proxy.stat(`${network('gate')}.config_reload`)) === 1)
+    expect(await read(port)).toBe('')
+    expect(await proxy.stat('listener_manager.total_listeners_warming')).toBe(1)
+    ads.set({ extensions: [extension('gate', rules('ALLOW')), extension('end', says('one'))] })
+    await untilRead(port, 'one')
+    expect(await proxy.stat('listener_manager.total_listeners_warming')).toBe(0)
+    ads.kill()
+  })
+
+  it.each(['GRPC', 'DELTA_GRPC'] as const)('come over ADS by %s, the terminal one too, and change', async apiType => {
+    const port = await freePort()
+    const ads = await new AdsFixture().start()
+    ads.set({
+      listeners: [listener('front', port, [discovered('gate', adsSource, [RBAC]), discovered('end', adsSource, [DIRECT, ECHO])])],
+      extensions: [extension('gate', rules('ALLOW')), extension('end', says('one'))],
+    })
+    const proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap(apiType) })
+    await untilRead(port, 'one')
+    ads.set({ extensions: [extension('gate', rules('ALLOW')), extension('end', says('two'))] })
+    await untilRead(port, 'two')
+    ads.set({ extensions: [extension('gate', rules('DENY')), extension('end', says('two'))] })
+    await untilRead(port, '')
+    // Not what it may be: the last good one stays.
+    ads.set({ extensions: [extension('gate', says('three')), extension('end', says('two'))] })
+    await proxy.untilStat(`${network('gate')}.update_rejected`, value => value > 0)
+    expect(ads.nacks[0]?.message).toMatch(/direct_response/)
+    expect(await read(port)).toBe('')
+    ads.set({ extensions: [extension('gate', rules('ALLOW')), extension('end', says('four'))] })
+    await untilRead(port, 'four')
+    expect(await proxy.stat(`${network('end')}.config_reload`)).toBe(3)
+    ads.kill()
+  })
+
+  ours('a rule that changes ends the connections that it denies', async () => {
+    const port = await freePort()
+    const ads = await new AdsFixture().start()
+    ads.set({
+      listeners: [listener('front', port, [discovered('gate', adsSource, [RBAC]), discovered('end', adsSource, [ECHO])])],
+      extensions: [extension('gate', rules('ALLOW')), extension('end', { '@type': ECHO })],
+    })
+    await ProxyProcess.start({ bootstrap: ads.bootstrap() })
+    const socket = connect(port, '127.0.0.1')
+    const echoed = new Promise(resolve => socket.once('data', resolve))
+    socket.on('error', () => {})
+    socket.write('hello')
+    expect(String(await echoed)).toBe('hello')
+    const closed = new Promise(resolve => socket.once('close', resolve))
+    ads.set({ extensions: [extension('gate', rules('DENY')), extension('end', { '@type': ECHO })] })
+    await closed
+    ads.kill()
+  })
+
+  it('without a configuration connections are closed and counted, with a default they are not', async () => {
+    const [port, other] = [await freePort(), await freePort()]
+    const ads = await new AdsFixture().start()
+    const source = { ...adsSource, initial_fetch_timeout: '0.3s' }
+    const byDefault = discovered('has-default', source, [DIRECT], {
+      default_config: says('default'),
+      apply_default_config_without_warming: true,
+    })
+    ads.set({
+      listeners: [listener('front', port, [discovered('gone', source, [DIRECT])]), listener('other', other, [byDefault])],
+    })
+    const proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap('GRPC') })
+    expect(await read(other)).toBe('default')
+    expect(await read(port)).toBe('')
+    expect(await proxy.stat(`listener.127.0.0.1_${port}.network_extension_config_missing`)).toBe(1)
+    expect(await proxy.stat(`${network('gone')}.init_fetch_timeout`)).toBe(1)
+    ads.set({ extensions: [extension('gone', says('here')), extension('has-default', says('own'))] })
+    await untilRead(port, 'here')
+    await untilRead(other, 'own')
+    ads.kill()
+  })
+})
+
+describe('listener filters', () => {
+  const PROXY = `${TYPE}envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol`
+  const INSPECTOR = `${TYPE}envoy.extensions.filters.listener.http_inspector.v3.HttpInspector`
+
+  it('come over ADS; until then, and without a default, connections are closed and counted', async () => {
+    const port = await freePort()
+    const ads = await new AdsFixture().start()
+    const source = { ...adsSource, initial_fetch_timeout: '0.3s' }
+    const chain = (name: string, text: string, match: object = {}): object => ({
+      name,
+      filter_chain_match: match,
+      filters: [
+        {
+          name: 'end',
+          typed_config: {
+            '@type': `${TYPE}envoy.extensions.filters.network.direct_response.v3.Config`,
+            response: { inline_string: text },
+          },
+        },
+      ],
+    })
+    ads.set({
+      listeners: [
+        {
+          name: 'front',
+          address: { socket_address: { address: '127.0.0.1', port_value: port } },
+          listener_filters: [discovered('look', source, [PROXY, INSPECTOR])],
+          filter_chains: [chain('http', 'is http', { application_protocols: ['http/1.1'] })],
+          default_filter_chain: chain('other', 'is not'),
+        },
+      ],
+    })
+    const said = (bytes: string): Promise<string> =>
+      new Promise(resolve => {
+        const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
+        let text = ''
+        socket.on('data', chunk => (text += chunk))
+        socket.on('error', () => {})
+        socket.on('close', () => resolve(text))
+      })
+    const becomesText = (text: string): Promise<unknown> =>
+      until(text, async () => (await said('GET / HTTP/1.1\r\nhost: a\r\n\r\n')) === text || Promise.reject(new Error('not yet')))
+    const proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap('GRPC') })
+    expect(await said('GET / HTTP/1.1\r\nhost: a\r\n\r\n')).toBe('')
+    expect(await proxy.stat(`listener.127.0.0.1_${port}.extension_config_missing`)).toBe(1)
+    ads.set({ extensions: [extension('look', { '@type': INSPECTOR })] })
+    await becomesText('is http')
+    expect(await said('other\r\n\r\n')).toBe('is not')
+    ads.set({ extensions: [extension('look', { '@type': PROXY, allow_requests_without_proxy_protocol: true })] })
+    await becomesText('is not')
+    expect(await proxy.stat('extension_config_discovery.tcp_listener_filter.look.config_reload')).toBe(2)
+    ads.kill()
+  })
 })

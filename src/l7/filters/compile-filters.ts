@@ -32,6 +32,7 @@ import { jwtAuthnFilter } from './jwt/jwt-authn.js'
 import { localRateLimitFilter } from './local-rate-limit.js'
 import { matchedFilters } from './matched-filter.js'
 import { oauth2Filter } from './oauth2/oauth2.js'
+import { onDemandFilter } from './on-demand.js'
 import { rateLimitFilter } from './rate-limit/rate-limit.js'
 import { rbacFilter } from './rbac.js'
 import { setFilterStateFilter, setMetadataFilter } from './set-metadata.js'
@@ -97,9 +98,9 @@ function compileDiscovered(
     const named = { ...filter, name, disabled } as NamedFilter
     return { factory: compileFilter(named, all, own), release: () => own.release() }
   })
-  env.filterConfigs.hold(name, discovery, discovered)
+  env.filterConfigs.hold('http', name, discovery, discovered)
   ctx.onRelease(() => {
-    env.filterConfigs.drop(name, discovered)
+    env.filterConfigs.drop('http', name, discovered)
     discovered.release()
   })
   return discovered
@@ -187,6 +188,8 @@ function compileFilter(filter: NamedFilter, encodings: readonly Encoding[], ctx:
       return grpcWebFilter(name, disabled)
     case 'healthCheck':
       return healthCheckFilter(name, disabled, filter.config, ctx)
+    case 'onDemand':
+      return onDemandFilter(name, disabled, filter.config, ctx)
     case 'custom':
       return customFilter(name, disabled, filter.config, ctx)
     default: {

@@ -2,7 +2,9 @@
 // told by whoever fetches extension configs (FilterConfigs). Invariant: a request keeps the filters it was given; a new configuration is
 // one assignment, and the counters of the old one end after those of the new one have begun.
 
-import type { ExtensionConfig, FilterDiscovery, HttpFilterConfig } from '../../model/http-filter.js'
+import type { Discovery } from '../../model/discovery.js'
+import type { ExtensionConfig, ExtensionPlace } from '../../model/extension-config.js'
+import type { FilterDiscovery, HttpFilterConfig } from '../../model/http-filter.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { FilterCall, FilterFactory, StreamFilter } from './http-filter.js'
 
@@ -16,8 +18,8 @@ export interface FilterConfigUser {
 
 /** Where extension configs come from; each hold needs one drop. A config that is known is used at once. */
 export interface FilterConfigs {
-  hold(name: string, discovery: FilterDiscovery, user: FilterConfigUser): void
-  drop(name: string, user: FilterConfigUser): void
+  hold(place: ExtensionPlace, name: string, discovery: Discovery<unknown>, user: FilterConfigUser): void
+  drop(place: ExtensionPlace, name: string, user: FilterConfigUser): void
 }
 
 /** One configuration of the filter, running; `factory` null: the router, which is no filter of the chain. */
@@ -49,9 +51,11 @@ export class DiscoveredFilter implements FilterFactory, FilterConfigUser {
     return this.running === null ? MISSING_CONFIG : (this.running.factory?.create(call) ?? null)
   }
 
-  check({ name, typeName, filter }: ExtensionConfig): string | null {
+  check(config: ExtensionConfig): string | null {
     const { typeNames, isLast } = this.discovery
-    if (!typeNames.includes(typeName)) return `the filter has type ${typeName}, but type_urls has ${typeNames.join(', ')}`
+    const { name, typeName } = config
+    if (config.place !== 'http' || !typeNames.includes(typeName)) return otherType(config, typeNames)
+    const { filter } = config
     if (filter.kind === 'router' && !isLast)
       return `terminal filter '${name}' of type ${typeName} must be the last filter of the HTTP filter chain`
     if (filter.kind !== 'router' && isLast)
@@ -60,7 +64,7 @@ export class DiscoveredFilter implements FilterFactory, FilterConfigUser {
   }
 
   use(config: ExtensionConfig | null): void {
-    const filter = config?.filter ?? this.discovery.fallback
+    const filter = config?.place === 'http' ? config.filter : this.discovery.fallback
     const before = this.running
     this.running = filter === null ? null : this.compile(filter)
     before?.release()
@@ -69,6 +73,10 @@ export class DiscoveredFilter implements FilterFactory, FilterConfigUser {
   release(): void {
     this.running?.release()
   }
+}
+
+export function otherType({ typeName }: ExtensionConfig, typeNames: readonly string[]): string {
+  return `the filter has type ${typeName}, but type_urls has ${typeNames.join(', ')}`
 }
 
 /** Envoy's answer where a filter has no configuration. */

@@ -15,6 +15,7 @@ import { type ClusterChoice, type CompiledRoute, filterOverride, filterOverrides
 import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import type { Asked, DiscoveringCall } from './on-demand.js'
 import type { RequestControl } from './request-control.js'
 import type { HeldResponse, RedirectOutcome, ResponseControl } from './response-control.js'
 
@@ -28,6 +29,8 @@ export interface FilterChainHost {
   readonly ended: boolean
   /** Match the route again. */
   clearRouteCache(): void
+  /** Ask for what would give it a route. */
+  discoverRoute(done: () => void): Asked
   /** The last filter has let the request pass; what comes of its body from now on follows by the next two. */
   requestPassed(): void
   requestDataPassed(chunk: Buffer, end: boolean): void
@@ -53,7 +56,7 @@ const END_ALONE: readonly Buffer[] = [Buffer.alloc(0)]
 /** Nothing is held: nearly always. Never pushed to. */
 const NONE: Buffer[] = []
 
-export class FilterChain implements RequestControl, ResponseControl {
+export class FilterChain implements RequestControl, ResponseControl, DiscoveringCall {
   /** The last filter has let the request pass: its body goes through the filters as it comes. */
   passed = false
   private readonly host: FilterChainHost
@@ -111,6 +114,14 @@ export class FilterChain implements RequestControl, ResponseControl {
 
   clearRouteCache(): void {
     this.host.clearRouteCache()
+  }
+
+  get clusterName(): string {
+    return this.host.choice?.name ?? ''
+  }
+
+  discoverRoute(done: () => void): Asked {
+    return this.host.discoverRoute(done)
   }
 
   sendReply(status: number, body: string, details: string, flag: number, headers: HeaderList | null = null): void {

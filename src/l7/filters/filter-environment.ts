@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../../io/clock.js'
 import type { Counter, Gauge } from '../../metrics/stat.js'
 import type { HcmStats } from '../../metrics/stat-names.js'
 import type { StatScope, StatsStore } from '../../metrics/stats-store.js'
+import type { ConfigSource } from '../../model/config-source.js'
 import type { Metadata } from '../../model/metadata.js'
 import type { DataSource } from '../../model/tls.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
@@ -32,6 +33,8 @@ export interface FilterEnvironment {
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
   /** Secrets by name, which filters follow. */
   readonly secrets: SecretSource
+  /** Absent: clusters that are not there are never asked for. */
+  readonly demands?: ClusterDemands
   /** Text of a DataSource, or null (or undefined) when it cannot be read now. */
   readonly readSource: (source: DataSource) => string | null | undefined
   /** POST /healthcheck/fail was called, or the server drains. */
@@ -47,6 +50,16 @@ export interface FilterEnvironment {
   readonly wallClock?: () => number
   /** Node cluster name; '' by default. */
   readonly serviceCluster?: string
+}
+
+/** Where clusters that are not there are asked for. */
+interface ClusterDemands {
+  /** Returns the way to wait no longer; null: there is nothing to wait for. `awaits`: what came is not ready to be used before it is warm. */
+  ask(
+    demand: { readonly kind: 'cluster'; readonly source: ConfigSource; readonly name: string },
+    done: () => void,
+    awaits: boolean,
+  ): (() => void) | null
 }
 
 /** Clusters that one filter keeps counters for; further ones are not counted. */

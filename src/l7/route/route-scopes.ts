@@ -33,13 +33,21 @@ export class RouteScopes implements RouteSource {
 
   /** HOT: per request. */
   tableFor(head: RequestHead): CompiledRouteTable {
+    return this.holderFor(head)?.current ?? this.empty
+  }
+
+  discover(head: RequestHead, done: () => void): (() => void) | null {
+    return this.holderFor(head)?.discover(head, done) ?? null
+  }
+
+  private holderFor(head: RequestHead): RouteHolder | undefined {
     let key = ''
     for (let i = 0; i < this.readers.length; i++) {
       const part = this.readers[i]!(head)
-      if (part === undefined) return this.empty
+      if (part === undefined) return undefined
       key = i === 0 ? part : `${key}${SEPARATOR}${part}`
     }
-    return this.tables.get(key)?.current ?? this.empty
+    return this.tables.get(key)
   }
 }
 

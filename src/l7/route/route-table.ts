@@ -9,7 +9,8 @@ import type { Route, RouteTable, VirtualHost } from '../../model/route.js'
 import { NO_CONDITIONS } from '../../model/route-match.js'
 import { asciiLower, toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
-import { compileHeaderMatchers } from '../match/header-matcher.js'
+import { compileHeaderMatchers, requestHeaderReader } from '../match/header-matcher.js'
+import { compileMatchTree, type SubjectReader } from '../match/match-tree.js'
 import { pathOnly, type RouteCondition, withoutPathParameters } from '../match/route-match.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -37,6 +38,7 @@ export interface RouteTrace {
 }
 
 const NO_VIRTUAL_CLUSTERS: readonly CompiledVirtualCluster[] = []
+const NO_PLACES: readonly number[] = []
 const NO_VIRTUAL_HOST: RouteMatchResult = { kind: 'no-virtual-host' }
 
 interface HostEntry {
@@ -44,6 +46,8 @@ interface HostEntry {
   readonly routes: readonly CompiledRoute[]
   /** Of many routes; null: all of them are asked. */
   readonly index: RouteIndex | null
+  /** Says which routes are tried, by their places; null: all of them. */
+  readonly matcher: ((head: RequestHead) => readonly number[] | null) | null
   /** One result object per route: matching allocates nothing. */
   readonly results: readonly RouteMatchResult[]
   readonly noRoute: RouteMatchResult
@@ -120,7 +124,15 @@ export class CompiledRouteTable {
     let path = pathOnly(head.path)
     if (this.model.ignorePathParametersInPathMatching) path = withoutPathParameters(path)
     const roll = this.usesRandom ? random() : 0
-    const { routes, index } = entry
+    const { routes, index, matcher } = entry
+    if (matcher !== null) {
+      for (const at of matcher(head) ?? NO_PLACES) {
+        const missed = routes[at]!.match.missed(head, path, info, roll)
+        if (missed === null) return entry.results[at]!
+        if (trace !== null) trace.passedOver(routes[at]!, missed)
+      }
+      return entry.noRoute
+    }
     if (index !== null && trace === null) {
       const found = index.find(head, path, info, roll)
       return found === -1 ? entry.noRoute : entry.results[found]!
@@ -215,7 +227,7 @@ function* compileVirtualHost(
         : (head, info) => virtualClusters.find(({ test }) => test === null || test(head, info)) ?? null,
   }
   const routes: CompiledRoute[] = []
-  const index = model.routes.length < INDEXED_FROM ? null : new RouteIndex()
+  const index = model.routes.length < INDEXED_FROM || model.matcher !== undefined ? null : new RouteIndex()
   for (const each of model.routes) {
     const route = new CompiledRoute(each, host, runtime, stats)
     if (route.stats !== null) released.push(route.stats)
@@ -230,10 +242,20 @@ function* compileVirtualHost(
     model,
     routes,
     index,
+    matcher: model.matcher === undefined ? null : compileMatchTree(model.matcher, HEADER_READER),
     results: routes.map(route => ({ kind: 'route', route })),
     noRoute: { kind: 'no-route', virtualHost: model.name },
     tlsRedirect: tlsRedirect === null ? null : { kind: 'route', route: tlsRedirect },
   }
+}
+
+/** Its inputs are request headers: what else there is is refused before. */
+const HEADER_READER: SubjectReader<RequestHead> = {
+  input(input) {
+    const read = requestHeaderReader(input.kind === 'requestHeader' ? input.name : '')
+    return head => read(head) ?? null
+  },
+  test: () => () => false,
 }
 
 const noVirtualCluster = (): null => null

@@ -136,6 +136,10 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.matchRoute()
   }
 
+  discoverRoute(done: () => void): (() => void) | null {
+    return this.runtime.routes.discover(this.request, done)
+  }
+
   // ---- request --------------------------------------------------------------------------------------------------------------
 
   /** The filters, in config order, then the router. */

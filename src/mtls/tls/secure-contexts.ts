@@ -4,6 +4,7 @@
 import tls, { type SecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls'
 import type { ConfigError } from '../../model/config-error.js'
 import type { CommonTlsContext, TlsVersion } from '../../model/tls.js'
+import { cipherNames, isCipherName } from './cipher-suites.js'
 import { ContentCache, contentKey } from './content-cache.js'
 import type { TicketKeys } from './ticket-keys.js'
 
@@ -27,7 +28,7 @@ const NODE_VERSIONS: Record<TlsVersion, SecureVersion> = {
 
 export function parameterOptions(common: CommonTlsContext): SecureContextOptions {
   const old = common.minVersion === 'TLSv1.0' || common.minVersion === 'TLSv1.1'
-  const ciphers = common.cipherSuites.length === 0 ? DEFAULT_CIPHERS : common.cipherSuites.flatMap(splitGroup)
+  const ciphers = common.cipherSuites.length === 0 ? DEFAULT_CIPHERS : common.cipherSuites.flatMap(cipherNames)
   return {
     minVersion: NODE_VERSIONS[common.minVersion],
     maxVersion: NODE_VERSIONS[common.maxVersion],
@@ -38,20 +39,17 @@ export function parameterOptions(common: CommonTlsContext): SecureContextOptions
   }
 }
 
-/** BoringSSL's `[A|B]` (equal preference) becomes A, B. */
-function splitGroup(name: string): string[] {
-  return name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1).split('|') : [name]
-}
-
 const VERSION_ORDER: readonly TlsVersion[] = ['TLSv1.0', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
 
 export function checkParameters(common: CommonTlsContext, errors: ConfigError[]): void {
   const at = 'common_tls_context.tls_params'
   if (VERSION_ORDER.indexOf(common.minVersion) > VERSION_ORDER.indexOf(common.maxVersion))
     errors.push({ path: `${at}.tls_minimum_protocol_version`, reason: `${common.minVersion} is above the maximum ${common.maxVersion}` })
-  for (const name of common.cipherSuites.flatMap(splitGroup))
-    if (!knows({ ciphers: name }))
+  for (const name of common.cipherSuites.flatMap(cipherNames)) {
+    if (!isCipherName(name)) errors.push({ path: `${at}.cipher_suites`, reason: `there is no cipher suite ${JSON.stringify(name)}` })
+    else if (!name.split('+').every(part => knows({ ciphers: part })))
       errors.push({ path: `${at}.cipher_suites`, reason: `this OpenSSL has no cipher ${JSON.stringify(name)}` })
+  }
   for (const name of common.ecdhCurves)
     if (!knows({ ecdhCurve: name })) errors.push({ path: `${at}.ecdh_curves`, reason: `this OpenSSL has no group ${JSON.stringify(name)}` })
   for (const name of common.signatureAlgorithms)

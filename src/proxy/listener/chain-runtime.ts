@@ -16,6 +16,8 @@ export type Terminal =
 export interface ChainRuntime {
   readonly model: FilterChain
   readonly tls: DownstreamTlsContext | null
+  /** A filter whose configuration has not come over ECDS; null: none. Connections are closed then. */
+  readonly missingFilter: string | null
   readonly preFilters: readonly PreFilter[]
   readonly terminal: Terminal
 }

@@ -53,6 +53,7 @@ import type { RdsStats, RouteRegistry } from '../route-registry.js'
 import { type ScopeRegistry, ScopeUser } from '../scope-registry.js'
 import type { Tunneling } from '../tcp/tcp-upstream.js'
 import type { ChainRuntime, Terminal } from './chain-runtime.js'
+import { resolveListener } from './discovered-listener.js'
 import { FilterChainMatcher } from './filter-chain-match.js'
 import type { ListenerVersion } from './listener-version.js'
 
@@ -86,6 +87,8 @@ export interface ListenerEnvironment {
 
 /** What a version holds beside its chains: given back when it is replaced. */
 export interface CompiledListener {
+  /** As it was given: some filters of it may come over ECDS. */
+  readonly source: Listener
   readonly version: ListenerVersion
   /** Routes that must be there before the listener may serve. */
   readonly awaited: readonly AwaitedConfig[]
@@ -96,7 +99,10 @@ export interface CompiledListener {
 
 const ADS: ConfigSource = { kind: 'ads' }
 
-export function compileListener(model: Listener, env: ListenerEnvironment): Checked<CompiledListener> {
+/** `onChange`: a filter of it that comes over ECDS changed, so that it is to be compiled anew. */
+export function compileListener(source: Listener, env: ListenerEnvironment, onChange: () => void = () => {}): Checked<CompiledListener> {
+  const resolved = resolveListener(source, env.extensions, onChange)
+  const { model } = resolved
   const stats = listenerStats(env.store, statNameOf(model), env.thread)
   const errors = logErrors(model.accessLogs, '', env)
   const kernel = model.originalDst || model.transparent ? socketOptions() : null
@@ -110,16 +116,18 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
     else errors.push(...tls.errors.map(({ path: at, reason }) => ({ path: `${path}.transport_socket.typed_config.${at}`, reason })))
   }
   if (errors.length > 0) {
+    resolved.release()
     stats.release()
     return { ok: false, errors }
   }
-  const releases: (() => void)[] = [() => stats.release()]
-  const awaited: AwaitedConfig[] = []
+  const releases: (() => void)[] = [() => stats.release(), resolved.release]
+  const awaited: AwaitedConfig[] = [...resolved.awaited]
   const clusterNames = new Set<string>()
   const matcher = new FilterChainMatcher<ChainRuntime>(model, chain => {
     return {
       model: chain,
       tls: tlsOf.get(chain) ?? null,
+      missingFilter: resolved.missingFilterOf(chain),
       preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment, env),
       terminal: compileTerminal(chain, model, stats, env, { awaited, clusterNames, releases }),
     }
@@ -138,6 +146,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
     matcher,
     stats,
     filterStats,
+    missingFilter: resolved.missingFilter,
     socketOptions: kernel?.ok === true ? kernel.value : null,
     drainClose,
     accessLogs,
@@ -147,7 +156,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
   const release = (): void => {
     for (const giveBack of releases) giveBack()
   }
-  return { ok: true, value: { version, awaited, clusterNames, release }, warnings: [] }
+  return { ok: true, value: { source, version, awaited, clusterNames, release }, warnings: [] }
 }
 
 function overloadOf({ bypassOverload }: Listener, { overload }: ListenerEnvironment): Overload | null {
@@ -254,7 +263,8 @@ function compileHttp(
   const routes = openRoutes(config, env, collected)
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
   for (const filter of config.httpFilters) {
-    if (filter.kind === 'discovered' && !filter.discovery.withoutWarming) collected.awaited.push(env.extensions.awaited(filter.name))
+    if (filter.kind === 'discovered' && !filter.discovery.withoutWarming)
+      collected.awaited.push(env.extensions.awaited('http', filter.name))
   }
   const { factories, router, release } = compileFilters(config.httpFilters, {
     ...env.filterEnvironment,
@@ -325,7 +335,9 @@ function openScopes(statPrefix: string, scopedRoutes: ScopedRoutes, env: Listene
   const { routes, runtime } = env
   const scopes = new RouteScopes(scopedRoutes.keyBuilder, routes.empty)
   const statsOf = (table: string): RdsStats => adsStats(env.store).rds(statPrefix, table)
-  const user = new ScopeUser({ scopedRoutes, scopes, routes, runtime, stats: env.store, statsOf })
+  const onTableDemanded = (source: ConfigSource, table: string): void => env.scopes.onTableDemanded?.(source, table)
+  const user = new ScopeUser({ scopedRoutes, scopes, routes, runtime, stats: env.store, statsOf, onTableDemanded })
+  env.scopes.add(user)
   collected.awaited.push(user)
   const from = scopedRoutes.scopes
   if (from.kind === 'inline') {
@@ -333,6 +345,7 @@ function openScopes(statPrefix: string, scopedRoutes: ScopedRoutes, env: Listene
     for (const name of user.clusterNames()) collected.clusterNames.add(name)
   } else env.scopes.hold(from.source, user)
   collected.releases.push(() => {
+    env.scopes.remove(user)
     if (from.kind === 'dynamic') env.scopes.drop(from.source, user)
     user.release()
   })

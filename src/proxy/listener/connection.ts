@@ -110,6 +110,11 @@ export class Connection {
   private inspect(): void {
     const { version, main } = this
     const { model, matcher } = version
+    if (version.missingFilter !== null) {
+      version.stats.extensions.extension_config_missing.value++
+      this.refuseUnconfigured(version.missingFilter)
+      return
+    }
     const inspectors = listenerFilters(model, matcher, this.matchInput, version.filterStats)
     if (inspectors.length === 0) {
       this.chooseChain(null)
@@ -180,8 +185,20 @@ export class Connection {
       return
     }
     this.chain = chain
+    if (chain.missingFilter !== null) {
+      this.version.stats.extensions.network_extension_config_missing.value++
+      this.refuseUnconfigured(chain.missingFilter)
+      return
+    }
     if (chain.tls === null) this.identify(null, early)
     else this.handshake(chain, early)
+  }
+
+  private refuseUnconfigured(filter: string): void {
+    this.version.log('debug', `listener ${this.version.name}: no configuration of the filter ${filter} has come`, {
+      remote: this.remoteText,
+    })
+    this.socket.destroy()
   }
 
   private handshake(chain: ChainRuntime, early: Buffer | null): void {

@@ -9,7 +9,8 @@ import type { SocketDestination } from '../../io/socket-options.js'
 import { listenerManagerStats } from '../../metrics/stat-names.js'
 import { formatAddress } from '../../model/address.js'
 import type { ConfigError } from '../../model/config-error.js'
-import type { Listener } from '../../model/listener.js'
+import type { Discovery } from '../../model/discovery.js'
+import type { Listener, NetworkFilter } from '../../model/listener.js'
 import { DrainSequence } from '../drain-sequence.js'
 import type { HeldStream, OverloadedListeners } from '../overload/overload-actions.js'
 import type { OfferedSocket, Predecessor } from '../predecessor.js'
@@ -35,6 +36,8 @@ interface Entry {
   warming: CompiledListener | null
   /** The address of a version that must wait is tried; nothing else may bind it meanwhile. */
   trial: Promise<unknown> | null
+  /** A version that may serve is being bound. */
+  binding: Promise<unknown> | null
   stopWaiting: (() => void)[]
   timer: NodeJS.Timeout | null
 }
@@ -81,11 +84,20 @@ export class ListenerRegistry implements OverloadedListeners {
     const known = this.entries.get(model.name)
     if (known?.isStatic === true && !isStatic) return [{ path: 'name', reason: `listener ${model.name} is static: it cannot be updated` }]
     const present = known?.warming ?? known?.compiled
-    if (present != null && isDeepStrictEqual(present.version.model, model)) return []
-    const result = compileListener(model, this.env)
+    if (present != null && isDeepStrictEqual(present.source, model)) return []
+    const result = this.compile(model)
     if (!result.ok) return result.errors
     const compiled = result.value
-    const entry: Entry = known ?? { isStatic, compiled: null, active: null, warming: null, trial: null, stopWaiting: [], timer: null }
+    const entry: Entry = known ?? {
+      isStatic,
+      compiled: null,
+      active: null,
+      warming: null,
+      trial: null,
+      binding: null,
+      stopWaiting: [],
+      timer: null,
+    }
     if (known === undefined) {
       this.entries.set(model.name, entry)
       this.stats.listener_added.value++
@@ -99,6 +111,35 @@ export class ListenerRegistry implements OverloadedListeners {
     if (!isStatic && !(started && compiled.awaited.every(routes => routes.ready))) refused = await this.tryBind(model.name, entry, compiled)
     if (refused === null && started) refused = await this.warm(model.name, entry)
     return refused === null ? [] : [{ path: 'address', reason: refused }]
+  }
+
+  private compile(model: Listener) {
+    return compileListener(model, this.env, () => void this.refresh(model))
+  }
+
+  /** A filter of it came over ECDS, changed or went: new connections get what there is now. */
+  private async refresh(source: Listener): Promise<void> {
+    const { name } = source
+    const entry = this.entries.get(name)
+    if (entry?.binding != null) await entry.binding.catch(() => {})
+    if (entry === undefined || this.entries.get(name) !== entry) return
+    if (entry.warming?.source !== source && entry.compiled?.source !== source) return
+    const result = this.compile(source)
+    if (!result.ok) {
+      this.env.log('warn', `listener ${name}: what came over ECDS cannot be used`, { errors: result.errors })
+      return
+    }
+    if (entry.warming?.source === source) {
+      this.dropWarming(entry)
+      entry.warming = result.value
+      if (this.started) await this.warm(name, entry)
+      return
+    }
+    const old = entry.compiled
+    entry.compiled = result.value
+    entry.active?.update(result.value.version)
+    old?.release()
+    this.changed()
   }
 
   private newActive({ version }: CompiledListener): ActiveListener {
@@ -212,9 +253,14 @@ export class ListenerRegistry implements OverloadedListeners {
     if (entry.trial !== null) await entry.trial
     const next = this.newActive(compiled)
     try {
-      if (entry.warming === compiled) await next.bind()
+      if (entry.warming === compiled) {
+        entry.binding = next.bind()
+        await entry.binding
+      }
     } catch (error) {
       return this.bindFailed(name, entry, compiled, error as Error)
+    } finally {
+      entry.binding = null
     }
     if (entry.warming !== compiled) {
       next.destroy()
@@ -418,22 +464,24 @@ function sameAddress(a: Listener, b: Listener): boolean {
   return text(a) === text(b) && a.bindToPort === b.bindToPort && a.transparent === b.transparent
 }
 
-function initialFetchTimeout(compiled: CompiledListener): number {
-  let longest = 0
-  for (const chain of [
-    ...compiled.version.model.filterChains,
-    ...(compiled.version.model.defaultFilterChain === null ? [] : [compiled.version.model.defaultFilterChain]),
-  ]) {
-    for (const filter of chain.filters) {
-      if (filter.kind !== 'httpConnectionManager') continue
-      const { rdsName, scopedRoutes, rdsInitialFetchTimeoutMs, httpFilters } = filter.hcm
-      const timeouts = rdsName === null && scopedRoutes === undefined ? [] : [rdsInitialFetchTimeoutMs]
-      for (const each of httpFilters) {
-        if (each.kind === 'discovered' && !each.discovery.withoutWarming) timeouts.push(each.discovery.initialFetchTimeoutMs)
-      }
-      if (timeouts.includes(0)) return 0
-      longest = Math.max(longest, ...timeouts)
-    }
-  }
-  return longest
+/** Of everything that it may wait for; 0: for ever. */
+function initialFetchTimeout({ source, version }: CompiledListener): number {
+  const timeouts = [source, version.model].flatMap(model => {
+    const { filterChains, defaultFilterChain, discoveredFilters = [] } = model
+    const chains = defaultFilterChain === null ? filterChains : [...filterChains, defaultFilterChain]
+    return [...discoveredFilters.flatMap(timeoutsOf), ...chains.flatMap(({ filters }) => filters.flatMap(networkTimeouts))]
+  })
+  return timeouts.includes(0) ? 0 : Math.max(0, ...timeouts)
+}
+
+function timeoutsOf({ discovery }: { readonly discovery: Discovery<unknown> }): number[] {
+  return discovery.withoutWarming ? [] : [discovery.initialFetchTimeoutMs]
+}
+
+function networkTimeouts(filter: NetworkFilter): number[] {
+  if (filter.kind === 'discovered') return timeoutsOf(filter)
+  if (filter.kind !== 'httpConnectionManager') return []
+  const { rdsName, scopedRoutes, rdsInitialFetchTimeoutMs, httpFilters } = filter.hcm
+  const routes = rdsName === null && scopedRoutes === undefined ? [] : [rdsInitialFetchTimeoutMs]
+  return [...routes, ...httpFilters.flatMap(each => (each.kind === 'discovered' ? timeoutsOf(each) : []))]
 }

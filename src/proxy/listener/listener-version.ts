@@ -15,6 +15,8 @@ export interface ListenerVersion {
   readonly matcher: FilterChainMatcher<ChainRuntime>
   readonly stats: ListenerStats
   readonly filterStats: ListenerFilterStats
+  /** A listener filter whose configuration has not come over ECDS; null: none. Connections are closed then. */
+  readonly missingFilter: string | null
   /** Null: the listener neither wants to know where its clients wanted to go, nor is it transparent. */
   readonly socketOptions: SocketOptions | null
   /** The server wants this listener's HTTP clients to leave: POST /healthcheck/fail, a graceful drain. */

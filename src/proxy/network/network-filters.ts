@@ -223,6 +223,7 @@ export function compilePreFilters(
       case 'httpConnectionManager':
       case 'directResponse':
       case 'echo':
+      case 'discovered':
         break
     }
   }

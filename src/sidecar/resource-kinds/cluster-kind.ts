@@ -1,8 +1,9 @@
-// CDS. The bridge holds the update's ACK while clusters have no endpoints yet (`onSettled`).
+// CDS, and clusters on demand (ODCDS). The bridge holds the update's ACK while clusters have no endpoints yet (`onSettled`).
 
 import type { AdsStats } from '../../metrics/subscription-stats.js'
 import type { Bootstrap } from '../../model/bootstrap.js'
 import type { ConfigError } from '../../model/config-error.js'
+import { sourceKey } from '../../model/config-source.js'
 import type { Server } from '../../proxy/server.js'
 import type { XdsResource } from '../../xds/client/client.js'
 import { decodeCluster } from '../../xds/resources/decode.js'
@@ -55,9 +56,17 @@ export class ClusterKind implements ResourceKind {
   }
 
   settled(outcome: UpdateOutcome): void {
-    countUpdate(this.stats.cds, outcome)
-    this.countReload(outcome)
-    this.onSettled()
-    this.server.sourceSeen('cds')
+    const { update, source, refused } = outcome
+    const { cds } = this.bootstrap
+    if (cds !== null && sourceKey(cds.source) === sourceKey(source)) {
+      countUpdate(this.stats.cds, outcome)
+      this.countReload(outcome)
+      this.onSettled()
+      this.server.sourceSeen('cds')
+    }
+    const found = update.resources.filter(({ name }) => !refused.has(name)).map(({ name }): [string, string] => [name, name])
+    this.server.demands.answer('cluster', source, { found: new Map(found), missing: update.removed })
+    // Those that were here already, or need no warming, were ready before the answer was known.
+    for (const [name] of found) if (this.server.clusters.get(name) !== undefined) this.server.demands.ready('cluster', name)
   }
 }

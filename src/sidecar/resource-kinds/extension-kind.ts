@@ -29,15 +29,16 @@ export class ExtensionKind implements ResourceKind {
   wanted(): readonly NamedResource[] {
     const { extensions } = this.server
     const wanted = extensions.subscriptions()
-    const names = new Set(wanted.map(({ name }) => name))
-    for (const name of this.awaited) if (!names.has(name)) this.awaited.delete(name)
-    for (const { name, initialFetchTimeoutMs } of wanted) {
-      if (this.awaited.has(name)) continue
-      this.awaited.add(name)
+    const keys = new Set(wanted.map(({ place, name }) => `${place} ${name}`))
+    for (const key of this.awaited) if (!keys.has(key)) this.awaited.delete(key)
+    for (const { place, name, initialFetchTimeoutMs } of wanted) {
+      const key = `${place} ${name}`
+      if (this.awaited.has(key)) continue
+      this.awaited.add(key)
       if (initialFetchTimeoutMs === 0) continue
       this.after(initialFetchTimeoutMs, () => {
-        const stats = extensions.statsOf(name)
-        if (stats !== undefined && !extensions.has(name)) stats.init_fetch_timeout.value++
+        if (extensions.has(place, name)) return
+        for (const stats of extensions.statsOf(name)) stats.init_fetch_timeout.value++
       })
     }
     return wanted

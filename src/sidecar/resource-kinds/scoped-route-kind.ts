@@ -26,7 +26,7 @@ export class ScopedRouteKind implements ResourceKind {
   }
 
   remove(name: string, source: ConfigSource): void {
-    this.server.scopes.remove(source, name)
+    this.server.scopes.removeScope(source, name)
   }
 
   refused(): void {}

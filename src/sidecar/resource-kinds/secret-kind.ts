@@ -77,6 +77,9 @@ export class SecretKind implements ResourceKind {
   refused(): void {}
 
   settled(outcome: UpdateOutcome): void {
-    countEach(outcome, name => this.stats.get(name))
+    countEach(outcome, name => {
+      const stats = this.stats.get(name)
+      return stats === undefined ? [] : [stats]
+    })
   }
 }

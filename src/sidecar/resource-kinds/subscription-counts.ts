@@ -15,17 +15,17 @@ export function countUpdate(stats: SubscriptionStats, { update, refused, duratio
   stats.update_duration.record(durationMs)
 }
 
-/** Resources that are counted each by itself; `statsOf` undefined: nobody wants that one any more. */
-export function countEach({ update, refused, durationMs }: UpdateOutcome, statsOf: (name: string) => SubscriptionStats | undefined): void {
+/** Resources that are counted each by itself, for each who wants it; none: nobody does any more. */
+export function countEach({ update, refused, durationMs }: UpdateOutcome, statsOf: (name: string) => readonly SubscriptionStats[]): void {
   for (const { name, version } of update.resources) {
-    const stats = statsOf(name)
-    if (stats === undefined) continue
-    stats.update_attempt.value++
-    if (refused.has(name)) stats.update_rejected.value++
-    else {
-      stats.update_success.value++
-      showVersion(stats, version)
-      stats.update_duration.record(durationMs)
+    for (const stats of statsOf(name)) {
+      stats.update_attempt.value++
+      if (refused.has(name)) stats.update_rejected.value++
+      else {
+        stats.update_success.value++
+        showVersion(stats, version)
+        stats.update_duration.record(durationMs)
+      }
     }
   }
 }

@@ -22,6 +22,8 @@ export interface FedUpdate {
   readonly source: ConfigSource
   readonly resources: readonly XdsResource[]
   readonly removed: readonly string[]
+  /** Names that were asked for on demand, and that the server does not have. */
+  readonly absent?: readonly string[]
 }
 
 /** Who names others comes before the named. */
@@ -64,8 +66,13 @@ export class FedResources {
     if (names.includes('*') || group.resources.size === 0) this.groups.delete(key)
   }
 
-  get(typeUrl: string, source: ConfigSource, name: string): XdsResource | undefined {
-    return this.groups.get(keyOf(typeUrl, source))?.resources.get(name)
+  /** What a subscription to the name brings. */
+  get(typeUrl: string, source: ConfigSource, name: string): XdsResource[] {
+    const group = this.groups.get(keyOf(typeUrl, source))
+    if (group === undefined) return []
+    const found = group.resources.get(name)
+    // A name that a request asked for.
+    return found === undefined ? [...group.resources.values()].filter(({ aliases }) => aliases?.includes(name) === true) : [found]
   }
 
   /** Of one type and source. */

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import type { RecentQuery, RecentRequest } from '../../l7/log/recent-requests.js'
 import type { WorkerStats } from '../../metrics/stats-import.js'
+import type { ProcessDemand } from '../../proxy/demands.js'
 import type { HostReport } from '../../upstream/health/health-verdicts.js'
 import type { FedUpdate } from './fed-resources.js'
 import type { FromWorker, SpawnWorker, ToWorker, WorkerChannel, WorkerCounts } from './worker-messages.js'
@@ -14,6 +15,7 @@ export interface WorkerLinkEvents {
   /** The listeners that it serves changed. */
   onServing(): void
   onReport(report: HostReport): void
+  onDemand(demand: ProcessDemand): void
   /** Resources that it could not apply. */
   onRefused(count: number): void
   onCounts(counts: WorkerCounts): void
@@ -159,6 +161,9 @@ export class WorkerLink {
         return
       case 'report':
         this.events.onReport(message.report)
+        return
+      case 'demand':
+        this.events.onDemand(message.demand)
         return
       case 'counts':
         // Counts that were not asked for with hosts keep those of before: a fall to nothing would be taken for a worker that died.

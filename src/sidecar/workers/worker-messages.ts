@@ -1,13 +1,14 @@
 // What the primary process and its workers say to each other over Node's IPC channel (structured clones; order is kept). Types only.
 //
 //   primary ─ start, update…, verdicts…, command…, synced ─▶ worker ─ ready ─▶ (from here on it is handed sockets)
-//   primary ─ socket, update, forget, verdicts, command, collect, recent, stop ─▶ worker ─ serving, applied, report, counts, recent ─▶ primary
+//   primary ─ socket, update, forget, verdicts, command, collect, recent, stop ─▶ worker ─ serving, applied, report, demand, counts, recent ─▶ primary
 
 import type { Socket } from 'node:net'
 import type { RecentQuery, RecentRequest } from '../../l7/log/recent-requests.js'
 import type { StatsChanges } from '../../metrics/stats-export.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { WorkerCommand } from '../../proxy/admin/worker-command.js'
+import type { ProcessDemand } from '../../proxy/demands.js'
 import type { MemoryUse } from '../../proxy/process-role.js'
 import type { ClusterVerdict, HostReport } from '../../upstream/health/health-verdicts.js'
 import type { HostCounts } from '../../upstream/host/host.js'
@@ -47,6 +48,8 @@ export type FromWorker =
   | { readonly kind: 'serving'; readonly listeners: readonly string[] }
   | { readonly kind: 'applied'; readonly serial: number; readonly refused: number }
   | { readonly kind: 'report'; readonly report: HostReport }
+  /** A request asks for what the configuration does not have. */
+  | { readonly kind: 'demand'; readonly demand: ProcessDemand }
   | { readonly kind: 'counts'; readonly serial: number; readonly counts: WorkerCounts }
   | { readonly kind: 'recent'; readonly serial: number; readonly requests: readonly RecentRequest[] }
 

@@ -10,6 +10,7 @@ import { workerStats } from '../../metrics/stat-names.js'
 import { StatsImport } from '../../metrics/stats-import.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { AdminWorkers, WorkerCommand } from '../../proxy/admin/worker-command.js'
+import type { ProcessDemand } from '../../proxy/demands.js'
 import type { WorkerTotals } from '../../proxy/process-role.js'
 import type { Server, ServerLog } from '../../proxy/server.js'
 import { HealthBoard, type HostReport } from '../../upstream/health/health-verdicts.js'
@@ -44,6 +45,8 @@ export interface WorkerPoolOptions {
   readonly bootstrap: readonly string[]
   readonly server: Server
   readonly log: ServerLog
+  /** A request in a worker asks for what the configuration does not have. */
+  readonly onDemand: (demand: ProcessDemand) => void
 }
 
 /** One place, whoever fills it. */
@@ -128,6 +131,7 @@ export class WorkerPool implements XdsFollowers, AdminWorkers {
       onReady: () => this.onReady(link),
       onServing: () => this.handWaiting(),
       onReport: report => this.onReport(report),
+      onDemand: demand => this.options.onDemand(demand),
       onRefused: count => {
         this.stats.configRefused.value += count
         log('error', `worker ${place.index}: ${count} resources that were accepted could not be applied`)

@@ -11,7 +11,7 @@ import { carryOut } from '../../proxy/admin/worker-command.js'
 import { startConnectionIds } from '../../proxy/listener/connection.js'
 import type { Server, ServerLog } from '../../proxy/server.js'
 import { RemoteHealth } from '../../upstream/health/health-verdicts.js'
-import type { XdsBridge } from '../xds-bridge.js'
+import type { PrimarySource, XdsBridge } from '../xds-bridge.js'
 import { FedResources, type FedUpdate } from './fed-resources.js'
 import type { ClusterDrops, CountedHost, FromWorker, HostRates, ToWorker, WorkerCounts, WorkerStart } from './worker-messages.js'
 
@@ -31,9 +31,6 @@ export interface WorkerOptions {
   readonly exit: () => void
 }
 
-/** Names of which nothing had been wanted. */
-export type OnWanted = (typeUrl: string, source: ConfigSource, names: readonly string[]) => void
-
 /** A cluster that waits for names (DNS) or endpoints must not keep a worker from serving the others for ever. */
 const MAX_WARMING_MS = 15_000
 
@@ -45,16 +42,22 @@ export class Worker {
   private readonly fed = new FedResources()
   private queue: Promise<void> = Promise.resolve()
 
-  private constructor(options: WorkerOptions, make: (health: RemoteHealth, onWanted: OnWanted) => WorkerParts) {
+  private constructor(options: WorkerOptions, make: (health: RemoteHealth, primary: PrimarySource) => WorkerParts) {
     this.options = options
     startConnectionIds(options.start.firstConnectionId)
     this.health = new RemoteHealth(report => options.send({ kind: 'report', report }))
-    this.parts = make(this.health, (...wanted) => this.onWanted(...wanted))
+    this.parts = make(this.health, {
+      onWanted: (...wanted) => this.onWanted(...wanted),
+      onDemand: demand => options.send({ kind: 'demand', demand }),
+    })
     this.exported = new StatsExport(this.parts.server.store)
   }
 
   /** Resolves once the static resources are in use. */
-  static async start(options: WorkerOptions, make: (health: RemoteHealth, onWanted: OnWanted) => WorkerParts): Promise<Checked<Worker>> {
+  static async start(
+    options: WorkerOptions,
+    make: (health: RemoteHealth, primary: PrimarySource) => WorkerParts,
+  ): Promise<Checked<Worker>> {
     const worker = new Worker(options, make)
     const { server, bridge } = worker.parts
     server.listeners.onChange = () =>
@@ -124,8 +127,7 @@ export class Worker {
   /** It may have come before anybody wanted it. */
   private onWanted(typeUrl: string, source: ConfigSource, names: readonly string[]): void {
     this.inOrder(async () => {
-      const found = names.includes('*') ? this.fed.all(typeUrl, source) : names.map(name => this.fed.get(typeUrl, source, name))
-      const resources = found.filter(resource => resource !== undefined)
+      const resources = names.includes('*') ? this.fed.all(typeUrl, source) : names.flatMap(name => this.fed.get(typeUrl, source, name))
       if (resources.length > 0) await this.apply({ typeUrl, source, resources, removed: [] })
     })
   }

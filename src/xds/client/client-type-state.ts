@@ -10,6 +10,7 @@ import {
   DiscoveryRequestSchema,
 } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Status } from '../gen/google/rpc/status_pb.js'
+import { VIRTUAL_HOST_TYPE } from '../type-urls.js'
 
 /** An answer waiting to be sent: an ACK, or with `error` a NACK. */
 export interface PendingAck {
@@ -125,9 +126,10 @@ export class ClientTypeState {
       for (const name of this.told) if (!this.names.has(name)) unsubscribe.push(name)
     }
     if (this.wildcard) {
-      // The empty list is what every server knows (Consul knows no `*`); next to names the wildcard must be spelled out.
+      // The empty list is what every server knows (Consul knows no `*`); next to names the wildcard must be spelled out. Virtual hosts on
+      // demand are asked for by their names alone, as Envoy does: the server has heard the wildcard before.
       if (this.toldWildcard === 'no' && (!first || subscribe.length > 0)) subscribe.unshift('*')
-      else if (this.toldWildcard === 'legacy' && subscribe.length > 0) subscribe.unshift('*')
+      else if (this.toldWildcard === 'legacy' && subscribe.length > 0 && this.typeUrl !== VIRTUAL_HOST_TYPE) subscribe.unshift('*')
     } else if (this.toldWildcard !== 'no') {
       unsubscribe.unshift('*')
     }

@@ -417,7 +417,8 @@ export class AdsClient implements DiscoveryClient {
       if (state.wants(name))
         rejected.push({ name, errors: [{ path: 'resource', reason: 'is missing in a heartbeat of an unknown resource' }] })
     }
-    return { typeUrl: state.typeUrl, resources, removed, systemVersion }
+    const { absent } = decoded
+    return { typeUrl: state.typeUrl, resources, removed, systemVersion, ...(absent.length === 0 ? {} : { absent }) }
   }
 
   /** Records what was accepted. */

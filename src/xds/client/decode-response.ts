@@ -43,6 +43,8 @@ export interface XdsResource {
   readonly name: string
   readonly version: string
   readonly any: { readonly typeUrl: string; readonly value: Uint8Array }
+  /** Other names that it was asked for by (virtual hosts). */
+  readonly aliases?: readonly string[]
 }
 
 /** What changed, as handed to the update handler. */
@@ -51,6 +53,8 @@ export interface XdsUpdate {
   readonly resources: readonly XdsResource[]
   /** Names that are gone or do not exist. */
   readonly removed: readonly string[]
+  /** Names that were asked for, and that the server knows nothing under (virtual hosts). */
+  readonly absent?: readonly string[]
   /** `system_version_info` (delta) or `version_info` (state of the world); may be empty. */
   readonly systemVersion: string
 }
@@ -69,6 +73,7 @@ export type XdsUpdateHandler = (update: XdsUpdate) => XdsVerdict | undefined | P
 export interface DecodedResponse {
   readonly resources: readonly XdsResource[]
   readonly removed: readonly string[]
+  readonly absent: readonly string[]
   readonly rejected: readonly Rejection[]
   /** Time to live of resources that carry one. A name that is only in here is a heartbeat: nothing but its time is renewed. */
   readonly ttlsMs: ReadonlyMap<string, number>
@@ -101,6 +106,7 @@ function durationMs(duration: Duration): number {
 class Collector {
   private readonly resources = new Map<string, XdsResource>()
   private readonly rejected: Rejection[] = []
+  private readonly absent: string[] = []
   private readonly seen = new Set<string>()
   private readonly duplicates = new Set<string>()
   private readonly ttlsMs = new Map<string, number>()
@@ -112,6 +118,7 @@ class Collector {
     const known = name || inside || ''
     const label = known || `resources[${index}]`
     const errors: FieldError[] = []
+    const aliases = envelope?.aliases ?? []
     if (any && any.typeUrl !== this.typeUrl) {
       errors.push({ path: 'resource.type_url', reason: `is ${any.typeUrl || 'empty'}, the response is of type ${this.typeUrl}` })
     } else if (inside === undefined) {
@@ -122,10 +129,11 @@ class Collector {
     if (any && known === '' && errors.length === 0 && this.typeUrl !== LISTENER_TYPE) {
       errors.push({ path: 'name', reason: 'is empty' })
     }
-    if (envelope && envelope.aliases.length > 0 && this.typeUrl !== VIRTUAL_HOST_TYPE) {
+    if (aliases.length > 0 && this.typeUrl !== VIRTUAL_HOST_TYPE) {
       errors.push({ path: 'aliases', reason: 'are not supported for this type' })
     }
-    if (envelope && !any && !envelope.ttl) errors.push({ path: 'resource', reason: 'is missing' })
+    const isAbsent = envelope !== null && any === undefined && !envelope.ttl
+    if (isAbsent && this.typeUrl !== VIRTUAL_HOST_TYPE) errors.push({ path: 'resource', reason: 'is missing' })
     if (this.seen.has(label)) this.duplicates.add(label)
     this.seen.add(label)
     if (errors.length > 0) {
@@ -133,7 +141,14 @@ class Collector {
       return
     }
     if (envelope?.ttl) this.ttlsMs.set(known, durationMs(envelope.ttl))
-    if (any) this.resources.set(label, { name: known, version, any: { typeUrl: any.typeUrl, value: any.value } })
+    if (isAbsent) this.absent.push(known, ...aliases)
+    if (any)
+      this.resources.set(label, {
+        name: known,
+        version,
+        any: { typeUrl: any.typeUrl, value: any.value },
+        ...(aliases.length === 0 ? {} : { aliases }),
+      })
   }
 
   /** Its bytes are no message of type `schema`. */
@@ -148,7 +163,7 @@ class Collector {
       else gone.push(name)
     }
     for (const name of this.duplicates) this.reject(name, { path: 'name', reason: 'occurs more than once in one response' })
-    return { resources: [...this.resources.values()], removed: gone, rejected: this.rejected, ttlsMs: this.ttlsMs }
+    return { resources: [...this.resources.values()], removed: gone, absent: this.absent, rejected: this.rejected, ttlsMs: this.ttlsMs }
   }
 
   private reject(name: string, error: FieldError): void {

@@ -20,6 +20,7 @@ import type { HeaderMutationPerRoute } from '../gen/envoy/extensions/filters/htt
 import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import type { OAuth2PerRoute } from '../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
+import type { PerRouteConfig as OnDemandPerRoute } from '../gen/envoy/extensions/filters/http/on_demand/v3/on_demand_pb.js'
 import type { RateLimitPerRoute } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { StatefulSessionPerRoute } from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
@@ -35,6 +36,7 @@ import { decodeExtProcOverride } from './http-filters/ext-proc.js'
 import { decodeSkipTree } from './http-filters/matched.js'
 import { decodeMutations } from './http-filters/mutations.js'
 import { decodeOAuth2 } from './http-filters/oauth2.js'
+import { decodeOnDemand } from './http-filters/on-demand.js'
 import { decodeStatefulSessionOverride } from './http-filters/session.js'
 import { decodeBandwidthLimit, decodeFault, decodeLocalRateLimit, decodeRateLimitOverride } from './http-filters/traffic.js'
 
@@ -104,6 +106,7 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
       config: decodeMutations((m as HeaderMutationPerRoute).mutations, ctx.at('mutations')),
     }),
   ],
+  ['on_demand.v3.PerRouteConfig', (m, ctx) => ({ disabled: false, kind: 'onDemand', config: decodeOnDemand(m as OnDemandPerRoute, ctx) })],
   ['ratelimit.v3.RateLimitPerRoute', m => decodeRateLimitOverride(m as RateLimitPerRoute)],
   [
     'bandwidth_limit.v3.BandwidthLimit',

@@ -1,9 +1,7 @@
 // HttpFilter messages of a connection manager -> HttpFilter model: one table from message name to decoder. Called by
 // http-connection-manager.ts (and its upgrade_configs). An unknown filter is an error that names it, unless it is optional.
 
-import type { ExtensionConfig, FilterDiscovery, HttpFilter, HttpFilterConfig } from '../../model/http-filter.js'
-import type { ExtensionConfigSource } from '../gen/envoy/config/core/v3/config_source_pb.js'
-import type { TypedExtensionConfig } from '../gen/envoy/config/core/v3/extension_pb.js'
+import type { HttpFilter, HttpFilterConfig } from '../../model/http-filter.js'
 import type { ApiKeyAuth } from '../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
 import type { BandwidthLimit } from '../gen/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit_pb.js'
 import type { BasicAuth } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
@@ -25,6 +23,7 @@ import type { JsonToMetadata } from '../gen/envoy/extensions/filters/http/json_t
 import type { JwtAuthentication } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import type { OAuth2 } from '../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
+import type { OnDemand } from '../gen/envoy/extensions/filters/http/on_demand/v3/on_demand_pb.js'
 import type { RateLimit } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBAC } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { Router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
@@ -32,10 +31,10 @@ import type { Config as SetFilterState } from '../gen/envoy/extensions/filters/h
 import type { Config as SetMetadata } from '../gen/envoy/extensions/filters/http/set_metadata/v3/set_metadata_pb.js'
 import type { StatefulSession } from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
 import type { HttpFilter as HttpFilterMessage } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import { describeType, typeNameOf, type Unpacked, unpackAny } from './any.js'
-import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
+import { describeType, type Unpacked, unpackAny } from './any.js'
 import { customFilterOf, isCustomFilter } from './custom-filter.js'
 import type { Ctx } from './field-path.js'
+import { type DiscoveryPlace, decodeDiscovery } from './filter-discovery.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
 import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
 import { decodeGrpcStats, decodeHeaderToMetadata, decodeRouter } from './http-filters/content.js'
@@ -46,6 +45,7 @@ import { decodeMatchedFilter, isMatchedFilter } from './http-filters/matched.js'
 import { decodeJsonToMetadata, decodeSetFilterState, decodeSetMetadata } from './http-filters/metadata.js'
 import { decodeMutations } from './http-filters/mutations.js'
 import { decodeOAuth2 } from './http-filters/oauth2.js'
+import { decodeOnDemand } from './http-filters/on-demand.js'
 import { decodeStatefulSession } from './http-filters/session.js'
 import {
   decodeBandwidthLimit,
@@ -117,6 +117,7 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
     'stateful_session.v3.StatefulSession',
     (m, ctx) => ({ kind: 'statefulSession', config: decodeStatefulSession(m as StatefulSession, ctx) }),
   ],
+  ['on_demand.v3.OnDemand', (m, ctx) => ({ kind: 'onDemand', config: decodeOnDemand(m as OnDemand, ctx) })],
   ['health_check.v3.HealthCheck', (m, ctx) => ({ kind: 'healthCheck', config: decodeHealthCheckFilter(m as HealthCheck, ctx) })],
 ])
 
@@ -126,8 +127,8 @@ function decoderOf(typeName: string): FilterDecoder | undefined {
   return typeName.startsWith(HTTP_FILTER_PACKAGE) ? FILTERS.get(typeName.slice(HTTP_FILTER_PACKAGE.length)) : undefined
 }
 
-/** null after an error was recorded. */
-function decodeFilterConfig(unpacked: Unpacked, at: Ctx): HttpFilterConfig | 'unknown' | null {
+/** `unknown`: no HTTP filter; null after an error was recorded. */
+export function decodeFilterConfig(unpacked: Unpacked, at: Ctx): HttpFilterConfig | 'unknown' | null {
   const { typeName, message, known } = unpacked
   if (isCustomFilter(unpacked, at)) {
     const config = customFilterOf(unpacked, at)
@@ -138,54 +139,26 @@ function decodeFilterConfig(unpacked: Unpacked, at: Ctx): HttpFilterConfig | 'un
   return message === null ? null : decoder(message, at)
 }
 
-/** ECDS. null after an error was recorded. */
-export function decodeExtensionConfigMessage({ name, typedConfig }: TypedExtensionConfig, ctx: Ctx): ExtensionConfig | null {
-  if (typedConfig === undefined) return null // reported
-  const at = ctx.at('typed_config')
-  const unpacked = unpackAny(typedConfig, at)
-  const filter = decodeFilterConfig(unpacked, at)
-  if (filter === 'unknown') at.error(`unknown filter '${name}' (${describeType(unpacked.typeUrl)})`)
-  return filter === null || filter === 'unknown' ? null : { name, typeName: unpacked.typeName, filter }
+/** What a place of the HTTP filter chain may be by ECDS. */
+function placeOf({ sink }: Ctx): DiscoveryPlace<HttpFilterConfig> {
+  return {
+    what: 'HTTP filter',
+    isKnown: typeName => decoderOf(typeName) !== undefined || sink.options.customFilters?.has(typeName) === true,
+    decode: decodeKnownFilter,
+  }
 }
 
-function decodeDiscovery(name: string, discovery: ExtensionConfigSource, ctx: Ctx, isLast: boolean): FilterDiscovery | null {
-  const source = decodeConfigSource(discovery.configSource, ctx.at('config_source'))
-  const typeNames = discovery.typeUrls.map(typeNameOf)
-  typeNames.forEach((typeName, i) => {
-    if (decoderOf(typeName) === undefined && ctx.sink.options.customFilters?.has(typeName) !== true)
-      ctx.at('type_urls', i).error(`no HTTP filter is of type '${typeName}'`)
-  })
-  const { defaultConfig } = discovery
-  let fallback: HttpFilterConfig | null = null
-  if (defaultConfig !== undefined) {
-    const at = ctx.at('default_config')
-    const unpacked = unpackAny(defaultConfig, at)
-    const { typeName } = unpacked
-    if (!typeNames.includes(typeName)) at.error(`the filter has type ${typeName}, but type_urls has ${typeNames.join(', ')}`)
-    else {
-      const filter = decodeFilterConfig(unpacked, at)
-      if (filter !== 'unknown') fallback = filter
-    }
-  } else if (discovery.applyDefaultConfigWithoutWarming) {
-    ctx.at('apply_default_config_without_warming').error(`filter '${name}' applied without warming has no default_config`)
-  }
-  if (source === null) return null
-  return {
-    source,
-    initialFetchTimeoutMs: initialFetchTimeoutMs(discovery.configSource),
-    typeNames,
-    fallback,
-    withoutWarming: discovery.applyDefaultConfigWithoutWarming,
-    isLast,
-  }
+function decodeKnownFilter(unpacked: Unpacked, ctx: Ctx): HttpFilterConfig | null {
+  const filter = decodeFilterConfig(unpacked, ctx)
+  return filter === 'unknown' ? null : filter
 }
 
 /** null when the filter is left out: optional and unknown, or an error was recorded. */
 function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx, isLast: boolean): HttpFilter | null {
   const { name, disabled } = filter
   if (filter.configType.case === 'configDiscovery') {
-    const discovery = decodeDiscovery(name, filter.configType.value, ctx.at('config_discovery'), isLast)
-    return discovery === null ? null : { name, disabled, kind: 'discovered', discovery }
+    const discovery = decodeDiscovery(name, filter.configType.value, ctx.at('config_discovery'), placeOf(ctx))
+    return discovery === null ? null : { name, disabled, kind: 'discovered', discovery: { ...discovery, isLast } }
   }
   const at = ctx.at('typed_config')
   if (filter.configType.case === undefined) {

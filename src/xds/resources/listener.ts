@@ -4,7 +4,7 @@
 import { StringValueSchema } from '@bufbuild/protobuf/wkt'
 import type { Address } from '../../model/address.js'
 import { formatAddress } from '../../model/address.js'
-import type { FilterChain, FilterChainMatch, Listener } from '../../model/listener.js'
+import { type FilterChain, type FilterChainMatch, type Listener, withListenerFilters } from '../../model/listener.js'
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   FilterChainMatch_ConnectionSourceTypeSchema,
@@ -12,11 +12,11 @@ import {
   type FilterChain as FilterChainMessage,
 } from '../gen/envoy/config/listener/v3/listener_components_pb.js'
 import { Listener_DrainType, type Listener as ListenerMessage } from '../gen/envoy/config/listener/v3/listener_pb.js'
-import type { ProxyProtocol } from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
 import { decodeAccessLogs } from './access-log.js'
 import { decodeAddress, decodeCidrs } from './address.js'
-import { describeType, unpackAny, unpackAs } from './any.js'
+import { unpackAs } from './any.js'
 import type { Ctx } from './field-path.js'
+import { decodeListenerFilters } from './listener-filters.js'
 import { decodeMatchTree, type MatchPlace } from './match-tree.js'
 import { decodeNetworkFilters } from './network-filters.js'
 import { decodeDownstreamSocket } from './transport-socket.js'
@@ -34,7 +34,7 @@ const DIRECTIONS: Record<TrafficDirection, Listener['trafficDirection']> = {
 export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isStatic: boolean): Listener {
   const address = decodeAddress(listener.address, ctx.at('address'), 'ip')
   if (listener.name === '' && !isStatic) ctx.at('name').error('value length must be at least 1 characters')
-  const inspectors = decodeListenerFilters(listener, ctx)
+  const { present, discovered } = decodeListenerFilters(listener, ctx)
   const filterChains = listener.filterChains.map((chain, i) => decodeFilterChain(chain, ctx.at('filter_chains', i)))
   const defaultFilterChain =
     listener.defaultFilterChain === undefined ? null : decodeFilterChain(listener.defaultFilterChain, ctx.at('default_filter_chain'))
@@ -58,14 +58,20 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
       listener.filterChainMatcher === undefined
         ? null
         : decodeMatchTree(listener.filterChainMatcher, CHAIN_PLACE, ctx.at('filter_chain_matcher')),
-    // Envoy adds the inspector by itself where a chain match needs the ClientHello.
-    tlsInspector: inspectors.tlsInspector || filterChains.some(chain => needsTlsInspector(chain.match)),
-    httpInspector: inspectors.httpInspector,
-    // use_original_dst brings the filter with it, as in Envoy.
-    originalDst: inspectors.originalDst,
+    ...withListenerFilters(
+      {
+        // Envoy adds the inspector by itself where a chain match needs the ClientHello.
+        tlsInspector: filterChains.some(chain => needsTlsInspector(chain.match)),
+        httpInspector: false,
+        // use_original_dst brings the filter with it, as in Envoy.
+        originalDst: listener.useOriginalDst === true,
+        proxyProtocol: null,
+      },
+      present,
+    ),
+    ...(discovered.length === 0 ? {} : { discoveredFilters: discovered }),
     handsOffRedirected: listener.useOriginalDst === true,
     transparent: listener.transparent === true,
-    proxyProtocol: inspectors.proxyProtocol,
     listenerFiltersTimeoutMs: durationMsOr(listener.listenerFiltersTimeout, 15_000),
     continueOnListenerFiltersTimeout: listener.continueOnListenerFiltersTimeout,
     perConnectionBufferLimitBytes: listener.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
@@ -107,44 +113,6 @@ function checkChainNames(chains: readonly FilterChain[], ctx: Ctx): void {
     else if (names.has(name)) at.error(`'${name}' is the name of an earlier chain; a filter_chain_matcher needs names of their own`)
     names.add(name)
   })
-}
-
-type Inspectors = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'originalDst' | 'proxyProtocol'>
-
-function decodeListenerFilters(listener: ListenerMessage, ctx: Ctx): Inspectors {
-  const found = {
-    tlsInspector: false,
-    httpInspector: false,
-    originalDst: listener.useOriginalDst === true,
-    proxyProtocol: null as Listener['proxyProtocol'],
-  }
-  listener.listenerFilters.forEach((filter, i) => {
-    const at = ctx.at('listener_filters', i)
-    if (filter.configType.case === 'configDiscovery') return // refused by field-support
-    const config = at.at('typed_config')
-    if (filter.configType.case === undefined) {
-      at.error(`unknown listener filter '${filter.name}' (no typed_config)`)
-      return
-    }
-    const { typeName, typeUrl, message, known } = unpackAny(filter.configType.value, config)
-    switch (typeName) {
-      case 'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector':
-        found.tlsInspector = true
-        return
-      case 'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector':
-        found.httpInspector = true
-        return
-      case 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol':
-        found.proxyProtocol = { allowWithout: (message as ProxyProtocol | null)?.allowRequestsWithoutProxyProtocol ?? false }
-        return
-      case 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst':
-        found.originalDst = true
-        return
-      default:
-        if (message !== null || !known) config.error(`unknown listener filter '${filter.name}' (${describeType(typeUrl)})`)
-    }
-  })
-  return found
 }
 
 function needsTlsInspector(match: FilterChainMatch): boolean {

@@ -77,6 +77,8 @@ const METADATA_MATCHER = 'envoy.extensions.matching.input_matchers.metadata.v3.M
 export interface MatchPlace<A> {
   /** With `requestHeader` among them CEL and dynamic metadata may be asked for too. */
   readonly inputs: ReadonlySet<MatchInput['kind']>
+  /** CEL and dynamic metadata may not, though. */
+  readonly textOnly?: true
   /** Null after an error was recorded. */
   readonly action: (config: TypedExtensionConfig, ctx: Ctx) => A | null
 }
@@ -188,7 +190,7 @@ class MatchTreeDecoder<A> {
   }
 
   private single(single: Matcher_MatcherList_Predicate_SinglePredicate, ctx: Ctx): MatchPredicate {
-    const ofSubject = this.place.inputs.has('requestHeader') ? this.subjectPredicate(single, ctx) : null
+    const ofSubject = this.place.inputs.has('requestHeader') && this.place.textOnly !== true ? this.subjectPredicate(single, ctx) : null
     if (ofSubject !== null) return ofSubject
     const input = this.input(single.input, ctx.at('input'))
     const { matcher } = single

@@ -1,7 +1,7 @@
 // Network filters of a filter chain -> NetworkFilter: one table from message name to decoder. Called by listener.ts. An unknown
 // filter is an error that names it; the last filter of a chain must be terminal, and only the last.
 
-import type { NetworkFilter, TcpProxy, TcpTunneling } from '../../model/listener.js'
+import { type NetworkFilter, type TcpProxy, type TcpTunneling, TERMINAL_FILTERS } from '../../model/listener.js'
 import type { HashPolicy } from '../../model/route.js'
 import type { Filter } from '../gen/envoy/config/listener/v3/listener_components_pb.js'
 import type { ConnectionLimit } from '../gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
@@ -16,10 +16,11 @@ import type {
 } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import type { HashPolicy as TcpHashPolicy } from '../gen/envoy/type/v3/hash_policy_pb.js'
 import { decodeAccessLogs } from './access-log.js'
-import { describeType, unpackAny } from './any.js'
+import { describeType, type Unpacked, unpackAny } from './any.js'
 import { checkApiVersion, decodeClusterService } from './config-source.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
+import { type DiscoveryPlace, decodeDiscovery } from './filter-discovery.js'
 import { checkFormat } from './format-string.js'
 import { decodeHttpConnectionManager } from './http-connection-manager.js'
 import { decodeTokenBucket } from './http-filters/traffic.js'
@@ -55,7 +56,26 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
 
 const PACKAGE = 'envoy.extensions.filters.network.'
 
-const TERMINAL: ReadonlySet<NetworkFilter['kind']> = new Set(['tcpProxy', 'httpConnectionManager', 'directResponse', 'echo'])
+/** What a place of a filter chain may be by ECDS. */
+const placeOf = (name: string): DiscoveryPlace<NetworkFilter> => ({
+  what: 'network filter',
+  isKnown: typeName => decoderOf(typeName) !== undefined,
+  decode(unpacked, ctx) {
+    const filter = decodeNamedFilter(name, unpacked, ctx)
+    return filter === 'unknown' ? null : filter
+  },
+})
+
+function decoderOf(typeName: string): FilterDecoder | undefined {
+  return typeName.startsWith(PACKAGE) ? FILTERS.get(typeName.slice(PACKAGE.length)) : undefined
+}
+
+/** `unknown`: no network filter; null where it is switched off, and after an error was recorded. */
+export function decodeNamedFilter(name: string, { typeName, message, known }: Unpacked, ctx: Ctx): NetworkFilter | 'unknown' | null {
+  const decoder = decoderOf(typeName)
+  if (decoder === undefined || !known) return 'unknown'
+  return message === null ? null : decoder(name, message, ctx)
+}
 
 /** An empty chain is allowed, as in Envoy: its connections are closed. */
 export function decodeNetworkFilters(filters: readonly Filter[], ctx: Ctx, field: string): NetworkFilter[] {
@@ -63,15 +83,20 @@ export function decodeNetworkFilters(filters: readonly Filter[], ctx: Ctx, field
   filters.forEach((filter, i) => {
     const at = ctx.at(field, i)
     const errorsBefore = ctx.sink.errors.length
-    const decoded = decodeNetworkFilter(filter, at)
     const isLast = i === filters.length - 1
+    const decoded = decodeNetworkFilter(filter, at, isLast)
     if (decoded === null) {
       // A filter that is off takes part in nothing, but it still cannot end a chain.
       if (isLast && ctx.sink.errors.length === errorsBefore)
         at.error(`non-terminal filter '${filter.name}' is the last filter of the filter chain`)
       return
     }
-    const terminal = TERMINAL.has(decoded.kind)
+    if (decoded.kind === 'discovered') {
+      // Judged when it comes.
+      out.push(decoded)
+      return
+    }
+    const terminal = TERMINAL_FILTERS.has(decoded.kind)
     if (terminal && !isLast) at.error(`terminal filter '${filter.name}' must be the last filter of the filter chain`)
     if (!terminal && isLast) at.error(`non-terminal filter '${filter.name}' is the last filter of the filter chain`)
     out.push(decoded)
@@ -79,20 +104,22 @@ export function decodeNetworkFilters(filters: readonly Filter[], ctx: Ctx, field
   return out
 }
 
-function decodeNetworkFilter(filter: Filter, ctx: Ctx): NetworkFilter | null {
-  if (filter.configType.case === 'configDiscovery') return null // refused by field-support
+function decodeNetworkFilter(filter: Filter, ctx: Ctx, isLast: boolean): NetworkFilter | null {
+  const { name } = filter
+  if (filter.configType.case === 'configDiscovery') {
+    const discovery = decodeDiscovery(name, filter.configType.value, ctx.at('config_discovery'), placeOf(name))
+    return discovery === null ? null : { kind: 'discovered', name, discovery: { ...discovery, isLast } }
+  }
   const at = ctx.at('typed_config')
   if (filter.configType.case === undefined) {
     ctx.error(`unknown filter '${filter.name}' (no typed_config)`)
     return null
   }
-  const { typeName, typeUrl, message, known } = unpackAny(filter.configType.value, at)
-  const decoder = typeName.startsWith(PACKAGE) ? FILTERS.get(typeName.slice(PACKAGE.length)) : undefined
-  if (decoder === undefined || !known) {
-    at.error(`unknown filter '${filter.name}' (${describeType(typeUrl)})`)
-    return null
-  }
-  return message === null ? null : decoder(filter.name, message, at)
+  const unpacked = unpackAny(filter.configType.value, at)
+  const decoded = decodeNamedFilter(name, unpacked, at)
+  if (decoded !== 'unknown') return decoded
+  at.error(`unknown filter '${name}' (${describeType(unpacked.typeUrl)})`)
+  return null
 }
 
 function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {

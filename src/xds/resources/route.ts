@@ -22,6 +22,7 @@ import { decodeRedirect } from './redirect-action.js'
 import { decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
 import { decodeDirectResponse, decodeForwardAction, decodeMirrors } from './route-action.js'
 import { decodeRouteMatch } from './route-match.js'
+import { decodeRouteMatcher } from './route-matcher.js'
 import { decodeDecorator, decodeRouteTracing } from './tracing.js'
 import { decodeMetadata, enumName } from './values.js'
 
@@ -116,10 +117,19 @@ function* decodeVirtualHost({ host, routes: messages }: HostMessages, ctx: Ctx, 
     routes.push(decodeRoute(message, ctx.at('routes', routes.length), maxBody))
     yield
   }
+  let matcher: VirtualHost['matcher']
+  if (host.matcher !== undefined) {
+    const at = ctx.at('matcher')
+    if (routes.length > 0) at.error('cannot set both matcher and routes on virtual host')
+    const matched = decodeRouteMatcher(host.matcher, at, (message, place) => decodeRoute(message, place, maxBody))
+    routes.push(...matched.routes)
+    matcher = matched.matcher
+  }
   return {
     name: host.name,
     domains: host.domains.map(domain => domain.toLowerCase()),
     routes,
+    ...(matcher === undefined ? {} : { matcher }),
     requireTls: enumName(VirtualHost_TlsRequirementTypeSchema, host.requireTls) as VirtualHost['requireTls'],
     mutations: decodeHeaderMutations(host, ctx),
     retry: decodeRetryPolicy(host.retryPolicy, ctx.at('retry_policy')),

@@ -13,7 +13,7 @@ import { MetricsServiceConfigSchema } from '../gen/envoy/config/metrics/v3/metri
 import { DogStatsdSinkSchema, StatsdSinkSchema } from '../gen/envoy/config/metrics/v3/stats_pb.js'
 import { ScaleTimersOverloadActionConfigSchema } from '../gen/envoy/config/overload/v3/overload_pb.js'
 import { ActionSchema } from '../gen/envoy/config/rbac/v3/rbac_pb.js'
-import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import { FilterConfigSchema, RouteListSchema, RouteSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import { ScopedRouteConfigurationSchema } from '../gen/envoy/config/route/v3/scoped_route_pb.js'
 import { OpenTelemetryConfigSchema } from '../gen/envoy/config/trace/v3/opentelemetry_pb.js'
@@ -63,6 +63,10 @@ import { JsonToMetadataSchema } from '../gen/envoy/extensions/filters/http/json_
 import { JwtAuthenticationSchema, PerRouteConfigSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import { LocalRateLimitSchema as HttpLocalRateLimitSchema } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { OAuth2PerRouteSchema, OAuth2Schema } from '../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
+import {
+  PerRouteConfigSchema as OnDemandPerRouteSchema,
+  OnDemandSchema,
+} from '../gen/envoy/extensions/filters/http/on_demand/v3/on_demand_pb.js'
 import { RateLimitPerRouteSchema, RateLimitSchema } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import { RBACSchema as HttpRbacSchema, RBACPerRouteSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
@@ -180,6 +184,8 @@ const SCHEMAS: readonly DescMessage[] = [
   RouteConfigurationSchema,
   ScopedRouteConfigurationSchema,
   VirtualHostSchema,
+  RouteSchema,
+  RouteListSchema,
   SecretSchema,
   RuntimeSchema,
   TypedExtensionConfigSchema,
@@ -244,6 +250,8 @@ const SCHEMAS: readonly DescMessage[] = [
   HeaderToMetadataSchema,
   HealthCheckSchema,
   JwtAuthenticationSchema,
+  OnDemandSchema,
+  OnDemandPerRouteSchema,
   PerRouteConfigSchema,
   HttpLocalRateLimitSchema,
   RateLimitPerRouteSchema,

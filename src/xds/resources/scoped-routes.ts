@@ -60,7 +60,7 @@ function decodeScopes({ configSpecifier }: ScopedRoutesMessage, ctx: Ctx) {
 }
 
 export function decodeRouteScope(message: ScopedRouteConfiguration, ctx: Ctx): RouteScope {
-  const { name, routeConfigurationName, routeConfiguration } = message
+  const { name, routeConfigurationName, routeConfiguration, onDemand } = message
   const key = (message.key?.fragments ?? []).map(({ type }) => type.value ?? '')
   if ((routeConfigurationName === '') === (routeConfiguration === undefined))
     ctx.at('route_configuration_name').error('exactly one of route_configuration_name and route_configuration must be set')
@@ -68,7 +68,7 @@ export function decodeRouteScope(message: ScopedRouteConfiguration, ctx: Ctx): R
     routeConfiguration === undefined
       ? { kind: 'rds', name: routeConfigurationName }
       : { kind: 'inline', table: decodeRouteTable(routeConfiguration, ctx.at('route_configuration'), false) }
-  return { name, key, routes }
+  return { name, key, onDemand, routes }
 }
 
 function decodeFragment({ type }: ScopedRoutes_ScopeKeyBuilder_FragmentBuilder, ctx: Ctx): ScopeFragment {

@@ -6,8 +6,9 @@ import type { Bootstrap } from '../../model/bootstrap.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { ConfigSource } from '../../model/config-source.js'
+import type { HttpFilterOverride, OnDemandConfig } from '../../model/http-filter.js'
 import type { Listener } from '../../model/listener.js'
-import type { RouteTable } from '../../model/route.js'
+import type { RouteTable, VirtualHost } from '../../model/route.js'
 import type { CommonTlsContext, SdsSecretRef } from '../../model/tls.js'
 
 /** What can be asked: the ADS stream, if there is one, and the clusters that xDS servers may be. */
@@ -28,16 +29,28 @@ export function unreachableListenerSources(listener: Listener, reachable: Reacha
   const errors: ConfigError[] = []
   const chains = listener.filterChains.map((chain, i) => ({ chain, path: `filter_chains[${i}]` }))
   if (listener.defaultFilterChain !== null) chains.push({ chain: listener.defaultFilterChain, path: 'default_filter_chain' })
+  for (const { name, discovery } of listener.discoveredFilters ?? [])
+    check(discovery.source, `listener_filters.${name}.config_discovery.config_source`, reachable, errors)
   for (const { chain, path } of chains) {
     if (chain.tls !== null) checkSecrets(chain.tls.common, `${path}.transport_socket`, reachable, errors)
     chain.filters.forEach((filter, i) => {
+      if (filter.kind === 'discovered')
+        check(filter.discovery.source, `${path}.filters[${i}].config_discovery.config_source`, reachable, errors)
       if (filter.kind !== 'httpConnectionManager') return
-      const { httpFilters, rdsName, rdsSource = { kind: 'ads' }, scopedRoutes } = filter.hcm
+      const { httpFilters, routeTable, rdsName, rdsSource = { kind: 'ads' }, scopedRoutes } = filter.hcm
       const at = `${path}.filters[${i}].typed_config`
       httpFilters.forEach((httpFilter, j) => {
         if (httpFilter.kind === 'discovered')
           check(httpFilter.discovery.source, `${at}.http_filters[${j}].config_discovery.config_source`, reachable, errors)
+        if (httpFilter.kind === 'onDemand') checkOdcds(httpFilter.config, `${at}.http_filters[${j}].typed_config`, reachable, errors)
       })
+      if (routeTable !== null)
+        errors.push(
+          ...unreachableTableSources(routeTable, reachable).map(({ path: below, reason }) => ({
+            path: `${at}.route_config.${below}`,
+            reason,
+          })),
+        )
       if (rdsName !== null) check(rdsSource, `${at}.rds.config_source`, reachable, errors)
       if (scopedRoutes === undefined) return
       check(scopedRoutes.rdsSource, `${at}.scoped_routes.rds_config_source`, reachable, errors)
@@ -48,10 +61,40 @@ export function unreachableListenerSources(listener: Listener, reachable: Reacha
   return errors
 }
 
-export function unreachableTableSources({ vhds }: RouteTable, reachable: Reachable): ConfigError[] {
+export function unreachableTableSources({ vhds, overrides, virtualHosts }: RouteTable, reachable: Reachable): ConfigError[] {
   const errors: ConfigError[] = []
   if (vhds !== undefined) check(vhds, 'vhds.config_source', reachable, errors)
+  checkOverrides(overrides, '', reachable, errors)
+  virtualHosts.forEach((host, i) => {
+    errors.push(...unreachableHostSources(host, reachable, `virtual_hosts[${i}].`))
+  })
   return errors
+}
+
+export function unreachableHostSources({ overrides, routes }: VirtualHost, reachable: Reachable, prefix = ''): ConfigError[] {
+  const errors: ConfigError[] = []
+  checkOverrides(overrides, prefix, reachable, errors)
+  routes.forEach((route, i) => {
+    checkOverrides(route.overrides, `${prefix}routes[${i}].`, reachable, errors)
+  })
+  return errors
+}
+
+function checkOverrides(
+  overrides: ReadonlyMap<string, HttpFilterOverride>,
+  prefix: string,
+  reachable: Reachable,
+  errors: ConfigError[],
+): void {
+  for (const [name, override] of overrides)
+    if (override.kind === 'onDemand') checkOdcds(override.config, `${prefix}typed_per_filter_config.${name}`, reachable, errors)
+}
+
+function checkOdcds({ odcds }: OnDemandConfig, path: string, reachable: Reachable, errors: ConfigError[]): void {
+  if (odcds === null) return
+  check(odcds.source, `${path}.odcds.source`, reachable, errors)
+  if (odcds.source.kind === 'ads' && reachable.ads !== null && reachable.ads.apiType !== 'DELTA_GRPC')
+    errors.push({ path: `${path}.odcds.source.ads`, reason: "odcds: the ads_config must be of api_type 'DELTA_GRPC'" })
 }
 
 function checkSecrets(common: CommonTlsContext, path: string, reachable: Reachable, errors: ConfigError[]): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { FilterFactory } from '../../../src/l7/filters/http-filter.js'
-import type { ExtensionConfig, FilterDiscovery, HttpFilterConfig } from '../../../src/model/http-filter.js'
+import type { ExtensionConfig } from '../../../src/model/extension-config.js'
+import type { FilterDiscovery, HttpFilterConfig } from '../../../src/model/http-filter.js'
 import { FakeCall, FakeEnvironment, requestHead, runHead } from './fake-call.js'
 
 const BUFFER = 'envoy.extensions.filters.http.buffer.v3.Buffer'
@@ -15,7 +16,7 @@ const discovery = (changes: Partial<FilterDiscovery> = {}): FilterDiscovery => (
   isLast: false,
   ...changes,
 })
-const config = (filter: HttpFilterConfig, typeName: string): ExtensionConfig => ({ name: 'd', typeName, filter })
+const config = (filter: HttpFilterConfig, typeName: string): ExtensionConfig => ({ name: 'd', typeName, place: 'http', filter })
 
 function discovered(changes: Partial<FilterDiscovery> = {}) {
   const env = new FakeEnvironment()

@@ -39,8 +39,8 @@ export class FakeEnvironment {
   readonly users = new Map<string, FilterConfigUser>()
   readonly customFilters = new Map<string, CustomHttpFilter>()
   private readonly filterConfigs: FilterConfigs = {
-    hold: (name, _, user) => void this.users.set(name, user),
-    drop: name => void this.users.delete(name),
+    hold: (_place, name, _discovery, user) => void this.users.set(name, user),
+    drop: (_place, name) => void this.users.delete(name),
   }
 
   get env(): FilterEnvironment {

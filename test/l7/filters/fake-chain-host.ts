@@ -33,6 +33,7 @@ export class FakeChainHost implements FilterChainHost {
   }
 
   clearRouteCache = () => {}
+  discoverRoute = () => null
   requestPassed = () => void this.seen.push('passed')
   requestDataPassed = (chunk: Buffer, end: boolean) => void this.seen.push(`up ${chunk.toString('latin1')}${end ? this.endMark : ''}`)
   requestTrailersPassed = () => void this.seen.push('up trailers')

@@ -27,6 +27,7 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
   grpcStats: { emitFilterState: false, statsForAllMethods: true, individualMethods: [], enableUpstreamStats: false },
   grpcHttp1Bridge: { upgradeProtobufToGrpc: false },
   grpcWeb: null,
+  onDemand: { odcds: null },
   headerToMetadata: { request: [], response: [] },
   fault: {
     delay: null,

@@ -180,6 +180,16 @@ describe('checkTlsModel names', () => {
   it.each([
     ['a group that this OpenSSL lacks', { ...base, ecdhCurves: ['X25519', 'X-NOT-THERE'] }, `${at}.tls_params.ecdh_curves`, 'X-NOT-THERE'],
     ['an unknown cipher', { ...base, cipherSuites: ['NO-SUCH'] }, `${at}.tls_params.cipher_suites`, 'NO-SUCH'],
+    // OpenSSL has these, BoringSSL has not.
+    ...['DHE-RSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES256-SHA384', 'AES256-SHA256', 'eNULL', 'ADH-AES128-SHA', 'TLS_AES_128_GCM_SHA256'].map(
+      (name): [string, typeof base, string, string] => [
+        `the cipher ${name}`,
+        { ...base, cipherSuites: [name] },
+        `${at}.tls_params.cipher_suites`,
+        name,
+      ],
+    ),
+    ['one of a group', { ...base, cipherSuites: ['[AES128-SHA|AES128-SHA256]'] }, `${at}.tls_params.cipher_suites`, '"AES128-SHA256"'],
     ['an unknown signature algorithm', { ...base, signatureAlgorithms: ['nope'] }, `${at}.tls_params.signature_algorithms`, 'nope'],
     ['a certificate that is none', common({ ...first, cert: 'x' }, trust), `${at}.tls_certificates[0].certificate_chain`, 'PEM'],
     ['a key that is none', common({ ...first, key: 'x' }, trust), `${at}.tls_certificates[0].private_key`, 'PEM'],
@@ -207,6 +217,19 @@ describe('checkTlsModel names', () => {
     ],
   ])('%s', (_name, parts, path, reason) => {
     expect(checkTlsModel(downstream(parts))).toEqual([{ path, reason: expect.stringContaining(reason) }])
+  })
+
+  it('every cipher suite of BoringSSL that this OpenSSL has is taken, by either of its names, in groups and lists', () => {
+    const lists = [
+      'ECDHE-RSA-AES128-SHA256',
+      'AES256-SHA',
+      'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+      '[AES128-SHA|AES256-SHA]',
+      'AES128-SHA:AES256-SHA',
+    ]
+    for (const name of [...lists, 'ALL', 'HIGH', 'ECDHE+AESGCM']) {
+      expect(checkTlsModel(downstream({ ...base, cipherSuites: [name] })), name).toEqual([])
+    }
   })
 
   it('nothing in good models, with what OpenSSL has by all its names', () => {

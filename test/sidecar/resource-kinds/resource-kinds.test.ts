@@ -36,14 +36,15 @@ function setUp() {
     }
   const server = {
     config: { removeCluster: tell('removeCluster'), removeListener: tell('removeListener') },
-    clusters: { assignmentAbsent: tell('assignmentAbsent'), edsUsersOf: () => [] },
+    clusters: { assignmentAbsent: tell('assignmentAbsent'), edsUsersOf: () => [], get: () => undefined },
+    demands: { answer: () => {}, ready: () => {} },
     routes: { refused: tell('routes.refused') },
     runtime: { layers: [{ name: 'layer', rtds, values: new Map() }], set: tell('runtime.set') },
     secrets: { wanted: () => [{ name: 'leaf', source: { kind: 'ads' } }] },
     sourceSeen: tell('sourceSeen'),
   } as unknown as Server
   const named = { add: tell('add'), remove: tell('drop') } as unknown as NamedSubscriptions
-  const bootstrap = { clusters: [] } as unknown as Bootstrap
+  const bootstrap = { clusters: [], cds: { source: { kind: 'ads' } } } as unknown as Bootstrap
   const ads = adsStats(store)
   const timers: (() => void)[] = []
   const decode = dynamicDecoder({ unknownFields: 'count' }, serverStats(store), () => {}, new TrackedResources())
@@ -56,7 +57,7 @@ function setUp() {
     listeners: new ListenerKind(server, decode, bootstrap, ads),
     routes: new RouteKind(server, decode, bootstrap),
     scopes: new ScopedRouteKind(server, decode),
-    virtualHosts: new VirtualHostKind(server, decode),
+    virtualHosts: new VirtualHostKind(server, decode, bootstrap),
     secrets: new SecretKind(server, decode, named, ads, () => false),
     runtime: new RuntimeKind(server, decode, named, store, (_ms, run) => timers.push(run)),
   }

@@ -169,9 +169,14 @@ describe('decodeListener refuses, with the path', () => {
       /^listener_filters\[0\]: unknown listener filter/,
     ],
     [
-      'config discovery',
+      'config discovery of what is no network filter',
       listenerJson({ filters: [{ name: 'x', config_discovery: { config_source: { ads: {} }, type_urls: ['a'] } }] }),
-      /^filter_chains\[0\]\.filters\[0\]\.config_discovery: extension config discovery is not supported/,
+      /^filter_chains\[0\]\.filters\[0\]\.config_discovery\.type_urls\[0\]: no network filter is of type 'a'/,
+    ],
+    [
+      'config discovery of what is no listener filter',
+      listenerJson({}, { listener_filters: [{ name: 'x', config_discovery: { config_source: { ads: {} }, type_urls: ['a'] } }] }),
+      /^listener_filters\[0\]\.config_discovery\.type_urls\[0\]: no listener filter is of type 'a'/,
     ],
     [
       'the same match twice',

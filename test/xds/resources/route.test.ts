@@ -293,7 +293,7 @@ describe('decodeRouteConfiguration refuses, with the path', () => {
       /route\.weighted_clusters: the sum of weights/,
     ],
     ['no cluster', routeJson({ route: { timeout: '1s' } }), /route\.cluster_specifier: one of cluster/],
-    ['a matcher tree', routeJson({}, { routes: [], matcher: {} }), /^virtual_hosts\[0\]\.matcher: the matcher API is not supported/],
+    ['a matcher beside routes', routeJson({}, { matcher: {} }), /^virtual_hosts\[0\]\.matcher: cannot set both matcher and routes/],
     [
       'a pseudo-header',
       routeJson({ request_headers_to_add: [{ header: { key: ':path', value: 'a' } }] }),

@@ -85,6 +85,7 @@ describe('a scope by SRDS', () => {
     expect(decoded(decodeScopedRoute(message(ScopedRouteConfigurationSchema, scope('a', '1'))))).toEqual({
       name: 'a',
       key: ['1'],
+      onDemand: false,
       routes: { kind: 'rds', name: 'r-a' },
     })
   })

@@ -286,6 +286,12 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.oauth2.v3.OAuth2PerRoute': { supported: 'config' },
   'envoy.extensions.filters.http.oauth2.v3.OAuth2TokenForwarding': { supported: 'header' },
   'envoy.extensions.filters.http.oauth2.v3.PostLogoutRedirectUri': { supported: 'disabled uri' },
+  'envoy.extensions.filters.http.on_demand.v3.OnDemand': { supported: 'odcds' },
+  'envoy.extensions.filters.http.on_demand.v3.OnDemandCds': {
+    supported: 'source timeout',
+    refused: { resources_locator: 'xdstp:// collections are not supported; clusters are asked for by their names' },
+  },
+  'envoy.extensions.filters.http.on_demand.v3.PerRouteConfig': { supported: 'odcds' },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimit': {
     supported:
       'domain stage request_type timeout failure_mode_deny rate_limited_as_resource_exhausted rate_limit_service enable_x_ratelimit_headers disable_x_envoy_ratelimited_header rate_limited_status response_headers_to_add status_on_error',

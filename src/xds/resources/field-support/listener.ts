@@ -25,8 +25,7 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.accesslog.v3.TraceableFilter': { supported: '' },
   'envoy.config.listener.v3.AdditionalAddress': { supported: 'address', accepted: { tcp_keepalive: '', socket_options: '' } },
   'envoy.config.listener.v3.Filter': {
-    supported: 'name typed_config',
-    refused: { config_discovery: 'extension config discovery is not supported' },
+    supported: 'name typed_config config_discovery',
   },
   'envoy.config.listener.v3.FilterChain': {
     supported: 'filter_chain_match filters metadata transport_socket transport_socket_connect_timeout name',
@@ -63,9 +62,8 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   'envoy.config.listener.v3.Listener.DeprecatedV1': { supported: 'bind_to_port' },
   'envoy.config.listener.v3.ListenerFilter': {
-    supported: 'name typed_config',
+    supported: 'name typed_config config_discovery',
     accepted: { filter_disabled: 'the filter always runs' },
-    refused: { config_discovery: 'extension config discovery is not supported' },
   },
   'envoy.extensions.access_loggers.file.v3.FileAccessLog': { supported: 'path format json_format typed_json_format log_format' },
   'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter': {

@@ -132,6 +132,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       cluster_specifier_plugins: 'cluster specifier plugins are not supported',
     },
   },
+  'envoy.config.route.v3.RouteList': { supported: 'routes' },
   'envoy.config.route.v3.RouteMatch': {
     supported:
       'prefix path safe_regex connect_matcher path_separated_prefix path_match_policy case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata cookies',
@@ -141,8 +142,7 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': { supported: '' },
   'envoy.config.route.v3.RouteMatch.TlsContextMatchOptions': { supported: 'presented validated' },
   'envoy.config.route.v3.ScopedRouteConfiguration': {
-    supported: 'name route_configuration_name route_configuration key',
-    accepted: { on_demand: 'the table is asked for at once' },
+    supported: 'name route_configuration_name route_configuration key on_demand',
   },
   'envoy.config.route.v3.ScopedRouteConfiguration.Key': { supported: 'fragments' },
   'envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment': { supported: 'string_key' },
@@ -150,14 +150,14 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.VirtualCluster': { supported: 'headers name' },
   'envoy.config.route.v3.VirtualHost': {
     supported:
-      'name domains routes require_tls virtual_clusters rate_limits request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove cors typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy request_mirror_policies metadata',
+      'name domains routes matcher require_tls virtual_clusters rate_limits request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove cors typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy request_mirror_policies metadata',
     accepted: {
       per_request_buffer_limit_bytes: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
       request_body_buffer_limit: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
       retry_policy_typed_config: '',
       include_is_timeout_retry_header: '',
     },
-    refused: { route_specifiers: 'route specifiers are not supported', matcher: 'the matcher API is not supported; use routes' },
+    refused: { route_specifiers: 'route specifiers are not supported' },
   },
   'envoy.config.route.v3.WeightedCluster': {
     supported: 'clusters header_name use_hash_policy',

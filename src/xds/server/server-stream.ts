@@ -267,16 +267,19 @@ export class AdsStream {
   }
 }
 
+/** `finish` makes it ready for the next: the buffer of a new one, beyond the heap, costs more than all that is written into it. */
+const WRITER = new BinaryWriter()
+
 /** A DeltaDiscoveryResponse, put together of resources that are written already. */
 function deltaResponse(typeUrl: string, nonce: string, systemVersion: string, identifier: string, push: Push): Uint8Array {
-  const writer = new BinaryWriter()
-  const field = (number: number, text: string): void => void writer.tag(number, WireType.LengthDelimited).string(text)
+  const field = (number: number, text: string): void => void WRITER.tag(number, WireType.LengthDelimited).string(text)
   if (systemVersion !== '') field(1, systemVersion)
   field(4, typeUrl)
   field(5, nonce)
   for (const name of push.removed) field(6, name)
-  if (identifier !== '') writer.tag(7, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).string(identifier).join()
-  return Buffer.concat([writer.finish(), ...push.resources.map(resource => resource.deltaField)])
+  if (identifier !== '') WRITER.tag(7, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).string(identifier).join()
+  const head = WRITER.finish()
+  return push.resources.length === 0 ? head : Buffer.concat([head, ...push.resources.map(resource => resource.deltaField)])
 }
 
 function pack(resource: Resource) {

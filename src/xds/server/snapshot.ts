@@ -33,17 +33,20 @@ export function makeResource(name: string, typeUrl: string, bytes: Uint8Array, c
   return { name, version, any: { typeUrl, value: deltaField.subarray(deltaField.length - bytes.length) }, deltaField, children }
 }
 
+/** `finish` makes it ready for the next: the buffer of a new one, beyond the heap, costs more than all that is written into it. */
+const WRITER = new BinaryWriter()
+
 /** Field `resources` of a DeltaDiscoveryResponse: a Resource of name, version and Any. The bytes come last, so that they are copied once. */
 function writeDeltaField(name: string, version: string, typeUrl: string, bytes: Uint8Array): Uint8Array {
-  const any = new BinaryWriter().tag(1, WireType.LengthDelimited).string(typeUrl)
+  const any = WRITER.tag(1, WireType.LengthDelimited).string(typeUrl)
   const anyHead = any.tag(2, WireType.LengthDelimited).uint32(bytes.length).finish()
-  const resource = new BinaryWriter().tag(1, WireType.LengthDelimited).string(version).tag(3, WireType.LengthDelimited).string(name)
+  const resource = WRITER.tag(1, WireType.LengthDelimited).string(version).tag(3, WireType.LengthDelimited).string(name)
   const resourceHead = resource
     .tag(2, WireType.LengthDelimited)
     .uint32(anyHead.length + bytes.length)
     .finish()
   const length = resourceHead.length + anyHead.length + bytes.length
-  const head = new BinaryWriter().tag(2, WireType.LengthDelimited).uint32(length).finish()
+  const head = WRITER.tag(2, WireType.LengthDelimited).uint32(length).finish()
   const field = new Uint8Array(head.length + length)
   field.set(head)
   field.set(resourceHead, head.length)

@@ -56,6 +56,7 @@ const NEWER_RULES = {
   'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit.max_dynamic_descriptors': 'uint32 = {gte: 1}',
   'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.oauth_nonce': 'string = {well_known_regex: HTTP_HEADER_NAME}',
   'envoy.extensions.filters.http.oauth2.v3.OAuth2Credentials.CookieNames.code_verifier': 'string = {well_known_regex: HTTP_HEADER_NAME}',
+  'envoy.extensions.filters.http.on_demand.v3.OnDemandCds.source': NONE,
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.max_client_hello_size': 'uint32 = {lte: 16384 gt: 255}',
   'envoy.extensions.filters.network.http_connection_manager.v3.Rds.config_source': NONE,
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.proxy_protocol_tlv_merge_policy': 'enum = {defined_only: true}',

@@ -9,7 +9,6 @@
 import { hostname } from 'node:os'
 import { decodeCaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
-import { AdsServer } from '../xds/server/server.js'
 import { Access } from './acl/access.js'
 import { AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
@@ -17,7 +16,6 @@ import { AgentLeases } from './agents/agent-leases.js'
 import { AuditLog, type AuditOutcome } from './audit/audit-log.js'
 import { openBackups } from './backup/open-backups.js'
 import { Catalog } from './catalog/catalog.js'
-import { meshServiceOf } from './catalog/catalog-types.js'
 import { exposeByEntries } from './catalog/exposed-checks.js'
 import { HealthChecks } from './catalog/health-checks.js'
 import { portRanges } from './catalog/port-ranges.js'
@@ -39,34 +37,29 @@ import { type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
-import { catalogNodeOf, proxyAdmission } from './grpc/proxy-admission.js'
-import { StreamBalance } from './grpc/stream-balance.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
 import { areLoopback, formatAddress, hostForOthers, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { buildHttpApi } from './http-api/server.js'
-import { healthEntry, ownNode } from './http-api/shapes.js'
+import { ownNode } from './http-api/shapes.js'
 import { LocalFiles } from './local-files.js'
 import { type ControlLogger, LogFeed } from './log-feed.js'
 import { openStore } from './open-store.js'
 import { ExportedServices } from './peering/exported-services.js'
 import { PeeringTable } from './peering/peering-table.js'
 import { peeringServerName } from './peering/peering-token.js'
-import { snapshotPeers, wirePeerings } from './peering/wire-peerings.js'
+import { wirePeerings } from './peering/wire-peerings.js'
 import { PortTls, type PortTlsSettings, type TlsPort } from './port-tls.js'
+import { type ProxyServing, serveProxies } from './proxy-serving.js'
 import { Replicas } from './replicas/replicas.js'
 import { openRollouts } from './rollouts/open-rollouts.js'
 import { GatewayCertificates } from './secrets/gateway-certificates.js'
 import { openVault, readKey } from './secrets/open-vault.js'
 import { serverNode } from './server-node.js'
-import { SnapshotBuilder, type SnapshotSources } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
 import { PROXY_KINDS } from './snapshot/kinds/proxy-kinds.js'
-import { plannedChanges } from './snapshot/planned-changes.js'
 import { ResourceErrors } from './snapshot/resource-errors.js'
-import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
-import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
 import { FederationTable } from './spiffe/federation-table.js'
 import { Federations } from './spiffe/federations.js'
 import { openBundleEndpoint } from './spiffe/open-bundle-endpoint.js'
@@ -250,55 +243,16 @@ export class ControlPlane {
     const peeringTable = await PeeringTable.open(store, catalog.virtualIps)
     const federationTable = await FederationTable.open(store)
     const exports = new ExportedServices({ catalog, entries, datacenter, trustDomain: ca.trustDomain })
-    const tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
-    const accept = proxyAdmission({ authorizer: this.authorizer, catalog, acl })
-    const ads: AdsServer = new AdsServer({
-      accept,
-      groupOf: catalogNodeOf,
-      onStreamOpen: ({ nodeKey, node }) => {
-        const proxy = catalog.instanceByKey(nodeKey)
-        if (proxy?.Proxy !== undefined) tunnels.streamOpened(nodeKey, meshServiceOf(proxy), node.userAgentName)
-        publisher.connected(nodeKey)
-      },
-      onAck: () => metrics.acks.inc(),
-      onNack: () => metrics.nacks.inc(),
-      onSynced: nodeKey => {
-        publisher.synced(nodeKey)
-        healthChecks.proxySynced(nodeKey)
-      },
-      logger: this.log,
-    })
-    const snapshotSources: SnapshotSources = {
-      catalog,
-      tunnels,
-      entries: certificates.index,
-      datacenter,
-      trustDomain: ca.trustDomain,
-      kinds: PROXY_KINDS,
+    const { ads, accept, publisher, planned, balance }: ProxyServing = serveProxies({
+      ...{ catalog, certificates, leaves, ca, store, peeringTable, federationTable, replicas, metrics, acl, datacenter },
+      authorizer: this.authorizer,
       defaultPolicy: () => this.defaultPolicy,
-      rootsPem: () => ca.trustBundlePem(),
-      leaf: service => leaves.get(service),
-      federations: federationTable,
-      filterView: instance => healthEntry(catalog, instance),
-      peers: snapshotPeers(peeringTable, () => {
+      peeringAddress: () => {
         const tls = plan.grpcTls && (this.grpcListening?.tls ?? plan.grpcTls)
-        if (tls === undefined) return undefined
-        return { serverName: peeringServerName(datacenter, ca.trustDomain), host: hostForOthers(tls.host, own.address), port: tls.port }
-      }),
-    }
-    const builder = new SnapshotBuilder(snapshotSources)
-    const publisher: SnapshotPublisher = new SnapshotPublisher({
-      catalog,
-      builder,
-      leaves,
-      tunnels,
-      ads,
-      index: () => store.index,
-      onPropagated: seconds => metrics.propagation.observe(seconds),
-      onProblem: (proxy, reason) => {
-        metrics.buildFailures.inc()
-        this.log.warn({ proxy }, `snapshot: ${reason}`)
+        return tls && { host: hostForOthers(tls.host, own.address), port: tls.port }
       },
+      onSynced: nodeKey => healthChecks.proxySynced(nodeKey),
+      log: this.log,
     })
     const federations = new Federations({
       table: federationTable,
@@ -388,12 +342,6 @@ export class ControlPlane {
     const traffic = new ObservedTraffic({
       ...(options.loadReportIntervalMs === undefined ? {} : { intervalMs: options.loadReportIntervalMs }),
       onFull: () => this.log.warn({}, 'observed traffic: no more edges and instances are kept than there are'),
-    })
-    const balance = new StreamBalance({
-      ads,
-      proxies: () => catalog.proxyCount,
-      servers: () => replicas.list().length,
-      onShed: (shed, most) => this.log.info({ shed, most }, 'xds streams ended, so that their proxies go to other servers'),
     })
     balance.start()
     this.cleanups.push(() => balance.stop())
@@ -500,7 +448,7 @@ export class ControlPlane {
       ca,
       leaves,
       publisher,
-      plannedChanges: (after, changed) => plannedChanges(snapshotSources, catalog.proxies(), certificates.over(after), changed),
+      plannedChanges: planned,
       ads,
       traffic,
       healthChecks,

@@ -33,6 +33,12 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '`query_parameter_mutations` on a query': claim('l7/filters/header-filters.test.ts: changes the query: names in order'),
   '`oauth2`: `RESPONSE_CODE_DETAILS` of': claim('l7/filters/oauth2/oauth2.test.ts: refuses an answer that was not made for this browser'),
   '`oauth2`: a request that has no cookies': claim('l7/filters/oauth2/oauth2.test.ts: that cannot be renewed begins anew'),
+  '`response_buffer_size` of a health check': claim('xds/resources/cluster.test.ts: of how much a health check looks at'),
+  '`oauth2`: a token whose cookie comes twice': claim('l7/filters/oauth2/oauth2.test.ts: whose tokens come twice'),
+  '`oauth2`: tokens that a renewal does not renew': claim(
+    'l7/filters/oauth2/oauth2.test.ts: that is renewed has no token that was not ours',
+  ),
+  '`oauth2`: a `flow_id` that the CSRF': claim('l7/filters/oauth2/oauth2.test.ts: puts nothing that the client wrote into a Set-Cookie'),
   '`oauth2`: tokens that no header': claim('l7/filters/oauth2/oauth2.test.ts: refuses the user where the token endpoint answers'),
   '`RESPONSE_CODE_DETAILS` of an answer by': claim('integration/response-filters-differential.test.ts: answers, asks and logs the same'),
   '`custom_response` redirect of a request': claim('l7/filters/custom-response.test.ts: lets a response through where there is no other'),

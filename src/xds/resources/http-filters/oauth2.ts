@@ -21,6 +21,7 @@ const OPENID = 'openid'
 const WEEK_MS = 604_800_000
 const TEN_MINUTES_MS = 600_000
 const MAX_RETRIES = 16
+const RETRY_BASE_MS = 1000
 const NO_REF = { name: '', source: { kind: 'static' } } as const
 const NO_MATCH = { kind: 'exact', value: '\0', ignoreCase: false } as const
 
@@ -85,11 +86,17 @@ function decodeTokenEndpoint(uri: HttpUri | undefined, retry: OAuth2Message['ret
   if (uri === undefined) ctx.at('token_endpoint').error('value is required')
   const retries = retry === undefined ? 0 : (retry.numRetries ?? 1)
   if (retries > MAX_RETRIES) ctx.at('retry_policy').at('num_retries').error(`at most ${MAX_RETRIES} retries of a token request`)
+  const retryBaseMs = durationMsOr(retry?.retryBackOff?.baseInterval, RETRY_BASE_MS)
+  const retryMaxMs = durationMsOr(retry?.retryBackOff?.maxInterval, retryBaseMs * 10)
+  if (retryMaxMs < retryBaseMs)
+    ctx.at('retry_policy').at('retry_back_off').at('max_interval').error('must be greater than or equal to the base_interval')
   return {
     cluster: uri?.httpUpstreamType.case === 'cluster' ? uri.httpUpstreamType.value : '',
     uri: uri?.uri ?? '',
     timeoutMs: durationMsOr(uri?.timeout, 0),
     retries,
+    retryBaseMs,
+    retryMaxMs,
   }
 }
 

@@ -8,7 +8,7 @@ import { grpcStatusOf, httpToGrpcStatus } from '../grpc/grpc.js'
 import { compileCel } from '../match/cel-test.js'
 import { compileHeaderMatcher } from '../match/header-matcher.js'
 import { compileMetadataMatcher, metadataValue } from '../match/metadata-matcher.js'
-import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime } from '../match/runtime-fraction.js'
+import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime, runtimeInteger } from '../match/runtime-fraction.js'
 import { responseFlagBit } from '../stream/response-flags.js'
 import { HEALTH_CHECK_STATE, type StreamInfo } from '../stream/stream-info.js'
 
@@ -66,9 +66,9 @@ export function compileAccessLogFilter(
 ): (info: StreamInfo) => boolean {
   switch (filter.kind) {
     case 'statusCode':
-      return compare(filter.op, filter.value, info => info.responseCode)
+      return compare(filter, options.runtime, info => info.responseCode)
     case 'duration':
-      return compare(filter.op, filter.value, info => Math.floor((info.endedAt === 0 ? performance.now() : info.endedAt) - info.startedAt))
+      return compare(filter, options.runtime, info => Math.floor((info.endedAt === 0 ? performance.now() : info.endedAt) - info.startedAt))
     case 'notHealthCheck':
       return info => info.filterState(HEALTH_CHECK_STATE) !== true
     case 'traceable':
@@ -119,16 +119,22 @@ export function compileAccessLogFilter(
   }
 }
 
-function compare(op: 'EQ' | 'GE' | 'LE' | 'NE', value: number, read: (info: StreamInfo) => number): (info: StreamInfo) => boolean {
+type Comparison = Extract<AccessLogFilter, { kind: 'statusCode' | 'duration' }>
+
+function compare({ op, value, runtimeKey }: Comparison, runtime: Runtime, read: (info: StreamInfo) => number): (info: StreamInfo) => boolean {
+  return info => compared(op, read(info), runtimeInteger(value, runtimeKey, runtime))
+}
+
+function compared(op: Comparison['op'], found: number, value: number): boolean {
   switch (op) {
     case 'EQ':
-      return info => read(info) === value
+      return found === value
     case 'GE':
-      return info => read(info) >= value
+      return found >= value
     case 'LE':
-      return info => read(info) <= value
+      return found <= value
     case 'NE':
-      return info => read(info) !== value
+      return found !== value
   }
 }
 

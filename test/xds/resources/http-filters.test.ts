@@ -64,7 +64,7 @@ describe('HTTP filters', () => {
       config: {
         library: { kind: 'gzip', level: 6, windowBits: 12, memLevel: 5 },
         request: null,
-        response: { enabled: true, minContentLength: 30 },
+        response: { enabled: { defaultValue: true, runtimeKey: '' }, minContentLength: 30 },
       },
     })
     expect(stats).toMatchObject({ config: { statsForAllMethods: false, individualMethods: [] } })
@@ -359,7 +359,7 @@ describe('access logs', () => {
       }),
     ).toEqual({
       kind: 'and',
-      filters: [{ kind: 'statusCode', op: 'GE', value: 400 }, { kind: 'notHealthCheck' }],
+      filters: [{ kind: 'statusCode', op: 'GE', value: 400, runtimeKey: 'k' }, { kind: 'notHealthCheck' }],
     })
     expect(filter({ log_type_filter: { types: ['TcpConnectionEnd'], exclude: true } })).toEqual({
       kind: 'logType',

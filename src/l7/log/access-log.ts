@@ -121,7 +121,11 @@ export function compileAccessLogFilter(
 
 type Comparison = Extract<AccessLogFilter, { kind: 'statusCode' | 'duration' }>
 
-function compare({ op, value, runtimeKey }: Comparison, runtime: Runtime, read: (info: StreamInfo) => number): (info: StreamInfo) => boolean {
+function compare(
+  { op, value, runtimeKey }: Comparison,
+  runtime: Runtime,
+  read: (info: StreamInfo) => number,
+): (info: StreamInfo) => boolean {
   return info => compared(op, read(info), runtimeInteger(value, runtimeKey, runtime))
 }
 

@@ -343,6 +343,9 @@ export interface ExtProcConfig {
   /** Namespaces of dynamic metadata that the processor gets, and may set. */
   readonly forwardedNamespaces: readonly string[]
   readonly receivedNamespaces: readonly string[]
+  /** CEL expressions whose values go with the first message of each direction. */
+  readonly requestAttributes: readonly string[]
+  readonly responseAttributes: readonly string[]
 }
 
 export interface HeaderToMetadataRule {

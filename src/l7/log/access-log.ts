@@ -4,7 +4,7 @@
 import type { AccessLog, AccessLogFilter, LogFormat } from '../../model/access-log.js'
 import type { Metadata } from '../../model/metadata.js'
 import { accessLogType, compileJsonFormat, compileTextFormat, type FormatFunction } from '../format/header-format.js'
-import { grpcStatusOf, httpToGrpcStatus } from '../grpc/grpc.js'
+import { grpcStatusFor } from '../grpc/response-status.js'
 import { compileCel } from '../match/cel-test.js'
 import { compileHeaderMatcher } from '../match/header-matcher.js'
 import { compileMetadataMatcher, metadataValue } from '../match/metadata-matcher.js'
@@ -140,13 +140,4 @@ function compared(op: Comparison['op'], found: number, value: number): boolean {
     case 'NE':
       return found !== value
   }
-}
-
-/** Of the trailers, the head, or what the HTTP status means in gRPC (Envoy's GrpcStatusFilter). */
-function grpcStatusFor(info: StreamInfo): number {
-  if (info.grpcStatus >= 0) return info.grpcStatus
-  const inTrailers = info.responseTrailers === null ? -1 : grpcStatusOf(info.responseTrailers)
-  if (inTrailers !== -1) return inTrailers
-  const inHead = info.response === null ? -1 : grpcStatusOf(info.response.headers)
-  return inHead !== -1 ? inHead : httpToGrpcStatus(info.responseCode)
 }

@@ -109,6 +109,8 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     routeCache: 'default',
     forwardedNamespaces: [],
     receivedNamespaces: [],
+    requestAttributes: [],
+    responseAttributes: [],
   },
   localRateLimit: {
     statPrefix: 'l',

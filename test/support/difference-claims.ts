@@ -43,6 +43,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '`oauth2`: a `flow_id` that the CSRF': claim('l7/filters/oauth2/oauth2.test.ts: puts nothing that the client wrote into a Set-Cookie'),
   '`oauth2`: tokens that no header': claim('l7/filters/oauth2/oauth2.test.ts: refuses the user where the token endpoint answers'),
   '`RESPONSE_CODE_DETAILS` of an answer by': claim('integration/response-filters-differential.test.ts: answers, asks and logs the same'),
+  '`custom_response` redirect of a HEAD': claim('integration/response-filters-differential.test.ts: answers a HEAD that is sent elsewhere'),
   '`custom_response` redirect of a request': claim('l7/filters/custom-response.test.ts: lets a response through where there is no other'),
   '`Content-Length` and chunk sizes beyond': claim(`${ATTACKS}: HTTP/1 requests`, `${ATTACKS}: answers of a hostile origin`),
   'HTTP/1 responses: bare CR or LF': claim(

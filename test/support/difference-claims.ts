@@ -109,6 +109,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   ),
   'SANs and subjects that a matcher tree reads': claim('l7/rbac/matcher-rbac.test.ts: reads the names of a validated certificate only'),
   'an exception out of one connection': claim('io/socket-guard.test.ts: whose event throws is closed, and the exception is told once'),
+  '`cipher_suites`': claim('mtls/tls/cipher-suites.test.ts: nothing said is null; what there is not is named'),
   'TLS floor': claim(`${TLS}: speaks no version below the floor`),
 
   // More lenient.

@@ -33,5 +33,6 @@ it('ALL has no suite without a certificate, and none that BoringSSL lacks', () =
 it('nothing said is null; what there is not is named', () => {
   expect(cipherList([])).toBeNull()
   expect(cipherList([''])).toBeNull()
-  expect(cipherList(['AES', 'DEFAULT', '!NONE', 'kRSA+NO', '[AES128-SHA|!SHA]'])!.unknown).toEqual(['DEFAULT', 'NONE', 'kRSA+NO', '!SHA'])
+  const entries = ['AES', 'DEFAULT', '!NONE', 'kRSA+NO', '[AES128-SHA|!SHA]', 'PSK-AES128-CBC-SHA', 'kPSK']
+  expect(cipherList(entries)!.unknown).toEqual(['DEFAULT', 'NONE', 'kRSA+NO', '!SHA', 'PSK-AES128-CBC-SHA', 'kPSK'])
 })

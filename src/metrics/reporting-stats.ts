@@ -48,3 +48,16 @@ export function openTelemetryTracerStats(source: StatSource): OpenTelemetryTrace
 export function zipkinTracerStats(source: StatSource): ZipkinTracerHandles {
   return source.scope('tracing.zipkin').group(tables.ZIPKIN_TRACER)
 }
+
+export type GoogleGrpcHandles = HandlesOf<typeof tables.GOOGLE_GRPC>
+
+/** `grpc.<stat_prefix>.`, of all services that share the prefix. */
+export function googleGrpcStats(source: StatSource, prefix: string): GoogleGrpcHandles {
+  return source.scope(joinNames('grpc', prefix)).group(tables.GOOGLE_GRPC)
+}
+
+/** As Envoy: a status that is none of gRPC's counts as unknown. */
+export function countGrpcClosed(stats: GoogleGrpcHandles, status: number): void {
+  const counter = (stats as Readonly<Record<string, { value: number } | undefined>>)[`streams_closed_${status}`] ?? stats.streams_closed_2
+  counter.value++
+}

@@ -526,6 +526,31 @@ export const HDS_DELEGATE = defineStatGroup({ counters: ['errors', 'requests', '
 /** `access_logs.grpc_access_log.` */
 export const GRPC_LOG = defineStatGroup({ counters: ['logs_dropped', 'logs_written'] })
 
+/** `grpc.<stat_prefix>.`: of google_grpc, by the status that the server gave. */
+export const GOOGLE_GRPC = defineStatGroup({
+  counters: [
+    'google_grpc_client_creation',
+    'streams_total',
+    'streams_closed_0',
+    'streams_closed_1',
+    'streams_closed_2',
+    'streams_closed_3',
+    'streams_closed_4',
+    'streams_closed_5',
+    'streams_closed_6',
+    'streams_closed_7',
+    'streams_closed_8',
+    'streams_closed_9',
+    'streams_closed_10',
+    'streams_closed_11',
+    'streams_closed_12',
+    'streams_closed_13',
+    'streams_closed_14',
+    'streams_closed_15',
+    'streams_closed_16',
+  ],
+})
+
 /** `statsd.`: of its TCP form. */
 export const STATSD = defineStatGroup({ counters: ['cx_overflow'] })
 

@@ -6,13 +6,7 @@ import type { JsonObject } from './metadata.js'
 import type { CustomTag, OtlpTarget, ResourceDetector } from './tracing.js'
 
 export type AccessLogFilter =
-  /** A whole number under `runtimeKey` overrides `value` from the runtime layer. */
-  | {
-      readonly kind: 'statusCode' | 'duration'
-      readonly op: 'EQ' | 'GE' | 'LE' | 'NE'
-      readonly value: number
-      readonly runtimeKey: string
-    }
+  | { readonly kind: 'statusCode' | 'duration'; readonly op: 'EQ' | 'GE' | 'LE' | 'NE'; readonly value: number }
   | { readonly kind: 'notHealthCheck' | 'traceable' }
   | { readonly kind: 'runtime'; readonly fraction: RuntimeFraction }
   | { readonly kind: 'and' | 'or'; readonly filters: readonly AccessLogFilter[] }

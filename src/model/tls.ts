@@ -37,6 +37,8 @@ export interface ValidationContext {
   readonly maxVerifyDepth: number | null
   /** SPIFFECertValidatorConfig: trust domain -> bundle; null when the default validator is used. */
   readonly spiffeTrustDomains: ReadonlyMap<string, DataSource> | null
+  /** By chain and names as for any server: that our own certificate has a SPIFFE id asks none of the peer. Absent: false. */
+  readonly outsideMesh?: boolean
 }
 
 /** A secret by name, fetched over SDS (`source`: the ADS stream, a gRPC stream of its own, or a file). */

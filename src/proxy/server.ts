@@ -6,6 +6,7 @@
 import { systemClock } from '../io/clock.js'
 import { onConnectionException } from '../io/socket-guard.js'
 import { type AsyncGrpcClient, type AsyncHttpClient, UpstreamAsyncClient } from '../l7/client/async-client.js'
+import { GrpcTargets } from '../l7/client/grpc-targets.js'
 import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transport.js'
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { toByteString } from '../l7/codec/byte-string.js'
@@ -20,7 +21,7 @@ import { otlpUserAgent } from '../l7/otlp/otlp-client.js'
 import { Tracers } from '../l7/tracing/tracers.js'
 import { ExceptionLog } from '../metrics/exception-log.js'
 import { refreshIntervalDelay, resetStreamCount } from '../metrics/overload-stats.js'
-import { grpcLogStats, openTelemetryTracerStats, otlpLogStats, zipkinTracerStats } from '../metrics/reporting-stats.js'
+import { googleGrpcStats, grpcLogStats, openTelemetryTracerStats, otlpLogStats, zipkinTracerStats } from '../metrics/reporting-stats.js'
 import {
   asyncClientStats,
   caresStats,
@@ -30,7 +31,7 @@ import {
   runtimeStats,
   showWatchdogs,
 } from '../metrics/stat-names.js'
-import type { StatsStore } from '../metrics/stats-store.js'
+import { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { Listener } from '../model/listener.js'
@@ -107,6 +108,7 @@ export class Server {
   /** Requests of our own to the clusters. */
   readonly httpClient: AsyncHttpClient
   readonly grpcClient: AsyncGrpcClient
+  private readonly grpcTargets: GrpcTargets
   readonly secrets: SecretRegistry
   readonly tlsContexts: TlsContexts
   readonly sinks: LogSinks
@@ -217,7 +219,14 @@ export class Server {
     this.routes = new RouteRegistry(this.runtime, store, this.demands)
     this.scopes = new ScopeRegistry(message => this.log('warn', message))
     this.extensions = new ExtensionRegistry(store)
-    const client = new UpstreamAsyncClient(this.clusters, pools, random, ownRequests)
+    this.grpcTargets = new GrpcTargets({
+      newClusters: () => this.newTargetClusters(),
+      pools,
+      clock: systemClock,
+      readSource: source => this.readSource(source),
+      stats: prefix => googleGrpcStats(store, prefix),
+    })
+    const client = new UpstreamAsyncClient(this.clusters, pools, random, ownRequests, this.grpcTargets)
     this.httpClient = client
     this.grpcClient = client
     this.grpcLoggers = new GrpcLoggers({
@@ -335,6 +344,13 @@ export class Server {
   /** Clusters that no route names, beside all others: their checks and connections count under their names, their hosts do not. */
   newClusters(): ClusterRegistry {
     return new ClusterRegistry({ ...this.clusterOptions, apart: true, isReferenced: () => false })
+  }
+
+  /** Of targets of google_grpc: nobody judges their endpoints, and their counts are nobody's. */
+  private newTargetClusters(): ClusterRegistry {
+    const { remoteHealth: _, ...options } = this.clusterOptions
+    const uncounted = new StatsStore()
+    return new ClusterRegistry({ ...options, statsOf: name => clusterStats(uncounted, name), apart: true, isReferenced: () => false })
   }
 
   private watchOverload(config: OverloadConfig): OverloadWatch {
@@ -561,6 +577,7 @@ export class Server {
     await this.tracers.close()
     this.demands.close()
     this.clusters.close()
+    this.grpcTargets.close()
     this.resolver.close()
     this.tlsContexts.close()
     this.secrets.close()

@@ -13,6 +13,7 @@ import { StatsdLines } from '../metrics/sinks/statsd-lines.js'
 import { StatsdSink, UdpTransport } from '../metrics/sinks/statsd-sink.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Address } from '../model/address.js'
+import { grpcServiceName } from '../model/grpc-service.js'
 import type { MetricsServiceSinkConfig, OpenTelemetrySinkConfig, StatsdSinkConfig, StatsSinkConfig } from '../model/stats-sink.js'
 import type { UpstreamCluster } from '../upstream/cluster/cluster.js'
 import { StatsdConnection } from './statsd-connection.js'
@@ -120,7 +121,7 @@ function serviceSink(config: MetricsServiceSinkConfig | OpenTelemetrySinkConfig,
   return new OpenTelemetrySink(config, {
     export: request => {
       grpcClient.unary(service, EXPORT_METRICS, request, service.timeoutMs ?? DEFAULT_EXPORT_TIMEOUT_MS, (status, _message, details) => {
-        if (status !== 0) log(`stats sink: the export to ${service.cluster} failed: ${details} (gRPC status ${status})`)
+        if (status !== 0) log(`stats sink: the export to ${grpcServiceName(service)} failed: ${details} (gRPC status ${status})`)
       })
     },
     tags,

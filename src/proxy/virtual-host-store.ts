@@ -2,13 +2,10 @@
 // name. RouteRegistry holds a source while a table in use names it, and puts the hosts into the tables. Invariant: a source sends its hosts
 // once, whoever asks later, so all of them are kept while the source is held.
 
-import { isDeepStrictEqual } from 'node:util'
 import type { ConfigError } from '../model/config-error.js'
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import type { VirtualHost } from '../model/route.js'
 import { tableOf } from '../model/virtual-host-name.js'
-
-const NO_TABLES: ReadonlySet<string> = new Set()
 
 interface Held {
   readonly source: ConfigSource
@@ -16,10 +13,8 @@ interface Held {
   /** The first update has come. */
   seen: boolean
   readonly hosts: Map<string, VirtualHost>
-  /** Whose is each domain (`<table>/<domain>`) that came in the update under way: two virtual hosts may not share one. */
-  readonly freshDomains: Map<string, string>
-  /** Tables whose hosts changed in the update under way. */
-  readonly changed: Set<string>
+  /** Names that came in the update under way: two of them may not share a domain. */
+  readonly fresh: Set<string>
 }
 
 export class VirtualHostStore {
@@ -28,8 +23,7 @@ export class VirtualHostStore {
   hold(source: ConfigSource): void {
     const key = sourceKey(source)
     const held = this.held.get(key)
-    if (held === undefined)
-      this.held.set(key, { source, users: 1, seen: false, hosts: new Map(), freshDomains: new Map(), changed: new Set() })
+    if (held === undefined) this.held.set(key, { source, users: 1, seen: false, hosts: new Map(), fresh: new Set() })
     else held.users++
   }
 
@@ -59,34 +53,26 @@ export class VirtualHostStore {
     if (held === undefined) return []
     const errors: ConfigError[] = []
     const table = tableOf(name)
-    const { hosts, freshDomains, changed } = held
+    const others = [...held.fresh].filter(other => other !== name && tableOf(other) === table).map(other => held.hosts.get(other)!)
     host.domains.forEach((domain, i) => {
-      if (taken.has(domain) || (freshDomains.get(`${table}/${domain}`) ?? name) !== name)
+      if (taken.has(domain) || others.some(other => other.domains.includes(domain)))
         errors.push({ path: `domains[${i}]`, reason: `duplicate entry '${domain}' in route '${table}'` })
     })
     if (errors.length > 0) return errors
-    for (const domain of host.domains) freshDomains.set(`${table}/${domain}`, name)
-    if (!isDeepStrictEqual(hosts.get(name), host)) {
-      hosts.set(name, host)
-      changed.add(table)
-    }
+    held.hosts.set(name, host)
+    held.fresh.add(name)
     return []
   }
 
   remove(source: ConfigSource, name: string): void {
-    const held = this.held.get(sourceKey(source))
-    if (held?.hosts.delete(name) === true) held.changed.add(tableOf(name))
+    this.held.get(sourceKey(source))?.hosts.delete(name)
   }
 
-  /** An update is over. Returns the tables that are another now; null: it is the first, so all of them are. */
-  settle(source: ConfigSource): ReadonlySet<string> | null {
+  /** An update is over. */
+  settle(source: ConfigSource): void {
     const held = this.held.get(sourceKey(source))
-    if (held === undefined) return NO_TABLES
-    const first = !held.seen
-    const changed = new Set(held.changed)
+    if (held === undefined) return
     held.seen = true
-    held.freshDomains.clear()
-    held.changed.clear()
-    return first ? null : changed
+    held.fresh.clear()
   }
 }

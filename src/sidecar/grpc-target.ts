@@ -2,15 +2,14 @@
 // authority, keepalive. Called by XdsBridge.
 
 import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js'
+import { credentialOf } from '../l7/client/grpc-targets.js'
+import { countGrpcClosed, type GoogleGrpcHandles } from '../metrics/reporting-stats.js'
 import { formatAddress } from '../model/address.js'
 import type { Cluster } from '../model/cluster.js'
 import type { GrpcService } from '../model/grpc-service.js'
 import type { DataSource } from '../model/tls.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 import type { AdsTarget } from '../xds/client/client.js'
-
-/** What an error of grpc-js would otherwise quote. */
-const HEADER_TEXT = /^[ -~]+$/
 
 /** One target per endpoint, in the order of the config; a cluster without endpoints gives none. */
 export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: () => UpstreamTlsContext | null): AdsTarget[] {
@@ -42,10 +41,21 @@ export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: ()
 }
 
 /** google_grpc: a target by its own URI, with credentials of its own. Files are read at each dial: they may have rotated. */
-export function targetOfGoogle(service: GrpcService, read: (source: DataSource) => string | null): AdsTarget {
-  const { target: address, ssl, fileCredentials = [] } = service
-  const metadata = metadataOf(service)
-  if (ssl === undefined) return { address, metadata }
+export function targetOfGoogle(
+  service: GrpcService,
+  read: (source: DataSource) => string | null,
+  statsOf: (statPrefix: string) => GoogleGrpcHandles,
+): AdsTarget {
+  const { target: address, google, ssl, fileCredentials = [] } = service
+  const stats = statsOf(google!.statPrefix)
+  const common = {
+    address,
+    metadata: metadataOf(service),
+    channelOptions: { ...google!.channelArgs },
+    onStream: () => void stats.streams_total.value++,
+    onStreamEnd: (code: number) => countGrpcClosed(stats, code),
+  }
+  if (ssl === undefined) return common
   const bytes = (source: DataSource | null): Buffer | undefined => {
     const text = source === null ? null : read(source)
     if (source !== null && text === null) throw new Error(`${address}: a file of its ssl_credentials cannot be read`)
@@ -57,8 +67,8 @@ export function targetOfGoogle(service: GrpcService, read: (source: DataSource) 
     const channel = new TlsCredentials({ ca: bytes(ssl.rootCerts), key: bytes(ssl.privateKey), cert: bytes(ssl.certChain) })
     return fileCredentials.reduce<ChannelCredentials>((composed, { secret, header, prefix }) => {
       const perCall = made.createFromMetadataGenerator((_, answer) => {
-        const text = read(secret)?.trimEnd()
-        if (text === undefined || !HEADER_TEXT.test(text)) {
+        const text = credentialOf(read(secret))
+        if (text === null) {
           answer(new Error(`${address}: the file of its call credentials cannot be read, or is no header`))
           return
         }
@@ -69,7 +79,7 @@ export function targetOfGoogle(service: GrpcService, read: (source: DataSource) 
       return composed.compose(perCall)
     }, channel)
   }
-  return { address, metadata, credentials }
+  return { ...common, credentials }
 }
 
 function metadataOf(service: GrpcService): (readonly [key: string, value: string])[] {

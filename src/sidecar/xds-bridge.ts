@@ -4,6 +4,7 @@
 
 import { systemClock } from '../io/clock.js'
 import { inSlices, type Steps } from '../io/slices.js'
+import { googleGrpcStats } from '../metrics/reporting-stats.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import { adsStats } from '../metrics/subscription-stats.js'
 import type { Address } from '../model/address.js'
@@ -143,7 +144,7 @@ export class XdsBridge {
     const decode = dynamicDecoder(options, server.gauges.stats, options.log, options.tracked)
     this.secrets = new SecretKind(server, decode, this.named, this.stats, source => this.workloadApiOf(source) !== undefined)
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
-    this.extensions = new ExtensionKind(server, decode, bootstrap, (ms, run) => this.after(ms, run))
+    this.extensions = new ExtensionKind(server, decode, (ms, run) => this.after(ms, run))
     const kinds = [
       new ClusterKind(server, decode, bootstrap, this.stats, () => this.holdCdsAck()),
       new EndpointKind(server, decode),
@@ -330,7 +331,14 @@ export class XdsBridge {
   private targetsOf(api: ApiConfigSource): AdsTarget[] {
     const targets: AdsTarget[] = []
     for (const service of api.services) {
-      if (service.target !== '') targets.push(targetOfGoogle(service, source => this.server.readSource(source)))
+      if (service.target !== '')
+        targets.push(
+          targetOfGoogle(
+            service,
+            source => this.server.readSource(source),
+            prefix => googleGrpcStats(this.server.store, prefix),
+          ),
+        )
       else {
         const cluster = this.options.bootstrap.clusters.find(candidate => candidate.name === service.cluster)
         if (cluster !== undefined) targets.push(...targetsOfCluster(cluster, service, () => this.tlsOf(service.cluster)))

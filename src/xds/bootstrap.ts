@@ -235,12 +235,7 @@ function decodeReportService(source: ApiConfigSource | undefined, ctx: Ctx, what
   if (source === undefined) return null
   const { services } = decodeApiConfigSource(source, ctx)
   if (services.length > 1) ctx.at('grpc_services').error(`${what} go to one service`)
-  const [service] = services
-  if (service === undefined) return null
-  if (service.target === '') return service
-  // Kuma's sidecars have it in their bootstrap beside the management server, which they are to have all the same.
-  ctx.at('grpc_services', 0).at('google_grpc').unsupported()
-  return null
+  return services[0] ?? null
 }
 
 /** Without an address there is no admin endpoint, as in Envoy. */
@@ -349,8 +344,10 @@ function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
 function checkSinkClusters({ statsSinks }: Bootstrap, clusters: ReadonlyMap<string, unknown>, ctx: Ctx): void {
   statsSinks.forEach((sink, i) => {
     const at = ctx.at('stats_sinks', i).at('typed_config')
-    if (sink.kind !== 'statsd') checkSinkCluster(sink.service.cluster, clusters, at.at('grpc_service').at('envoy_grpc').at('cluster_name'))
-    else if (sink.to.kind === 'tcp') checkSinkCluster(sink.to.cluster, clusters, at.at('tcp_cluster_name'))
+    if (sink.kind !== 'statsd') {
+      if (sink.service.target === '')
+        checkSinkCluster(sink.service.cluster, clusters, at.at('grpc_service').at('envoy_grpc').at('cluster_name'))
+    } else if (sink.to.kind === 'tcp') checkSinkCluster(sink.to.cluster, clusters, at.at('tcp_cluster_name'))
   })
 }
 

@@ -171,12 +171,12 @@ it('a specifier that asks for what this proxy cannot do is refused whole', async
 })
 
 it.each([
-  ['an unknown cluster', 'is refused', { envoy_grpc: { cluster_name: 'nobody' } }, 1, "'nobody' does not exist"],
-  ['a target of its own', 'sends none, and says so', { google_grpc: { target_uri: 'x:1', stat_prefix: 'x' } }, 2, 'google_grpc'],
-])('a bootstrap that sends health reports to %s %s', async (_, _what, service, code, reason) => {
+  ['an unknown cluster', { envoy_grpc: { cluster_name: 'nobody' } }, "'nobody' does not exist"],
+  ['a target that is none', { google_grpc: { target_uri: 'x:0', stat_prefix: 'x' } }, "'x:0' is no host and port"],
+])('a bootstrap that sends health reports to %s is refused', async (_, service, reason) => {
   const bootstrap = { hds_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: service } }
   const run = await ProxyProcess.run({ bootstrap, flags: ['--mode', 'validate'] })
-  expect(run.code).toBe(code)
+  expect(run.code).toBe(1)
   const said = run.stdout + run.stderr
   expect(said).toContain('hds_config')
   expect(said).toContain(reason)

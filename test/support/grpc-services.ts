@@ -44,11 +44,9 @@ export class GrpcServices {
     return this
   }
 
-  async listen(): Promise<this> {
+  async listen(credentials = grpc.ServerCredentials.createInsecure()): Promise<this> {
     this.port = await new Promise<number>((resolve, reject) =>
-      this.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
-      ),
+      this.server.bindAsync('127.0.0.1:0', credentials, (error, port) => (error ? reject(error) : resolve(port))),
     )
     return this
   }

@@ -29,8 +29,8 @@ export class HealthDiscoveryServer {
     )
   }
 
-  async listen(): Promise<this> {
-    await this.server.listen()
+  async listen(credentials?: grpc.ServerCredentials): Promise<this> {
+    await this.server.listen(credentials)
     return this
   }
 

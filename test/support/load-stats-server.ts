@@ -39,8 +39,8 @@ export class LoadStatsServer {
     )
   }
 
-  async listen(): Promise<this> {
-    await this.server.listen()
+  async listen(credentials?: grpc.ServerCredentials): Promise<this> {
+    await this.server.listen(credentials)
     return this
   }
 

@@ -230,8 +230,7 @@ export class ConsulServers implements AdsTargetSource {
       ['outrigger-node-name', proxy.nodeName],
       ['outrigger-node-id', proxy.nodeId],
     ] as const
-    // Metadata has ASCII alone.
-    return said.flatMap(([key, value]) => (value === '' ? [] : [[key, encodeURIComponent(value)]]))
+    return said.filter(([, value]) => value !== '')
   }
 
   private async ask(channel: ServerChannel, left: Promise<never>): Promise<never> {

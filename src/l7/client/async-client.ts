@@ -13,6 +13,7 @@ import { httpToGrpcStatus } from '../grpc/grpc.js'
 import { grpcFrame, grpcMessageOf } from '../grpc/grpc-frame.js'
 import { failureText, type UpstreamFailure } from '../stream/upstream-failure.js'
 import { type GrpcExchangeEvents, type GrpcStream, type GrpcStreamEvents, OutgoingGrpcStream } from './grpc-stream.js'
+import type { GrpcTargetCall, GrpcTargets } from './grpc-targets.js'
 import { sniFor, type UpstreamPools } from './upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
@@ -77,13 +78,16 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
   private readonly random: () => number
   /** `http.async-client.` */
   private readonly stats: RouterHandles
+  private readonly targets: GrpcTargets
 
   constructor(
     clusters: { get(name: string): UpstreamCluster | undefined },
     pools: UpstreamPools,
     random: () => number,
     stats: RouterHandles,
+    targets: GrpcTargets,
   ) {
+    this.targets = targets
     this.stats = stats
     this.clusters = clusters
     this.pools = pools
@@ -102,8 +106,7 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
     callback: (result: AsyncResult) => void,
   ): AsyncCall {
     const call = new PendingCall(this, callback)
-    if (this.active > MAX_ASYNC_REQUESTS)
-      return call.failLater('overflow', `more than ${MAX_ASYNC_REQUESTS} requests of our own are under way`)
+    if (this.active > MAX_ASYNC_REQUESTS) return call.failLater('overflow', TOO_MANY)
     const cluster = this.clusters.get(clusterName)
     this.stats.rq_total.value++
     if (cluster === undefined) {
@@ -118,7 +121,8 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
     const head = requestHead(method, scheme, authority, path, headers, body === null ? 0 : body.length)
     const pool = this.pools.poolFor(host, protocol ?? this.pools.protocolFor(host, head), 'DEFAULT', sniFor(host, request.authority))
     const upstream = new UpstreamRequest(call, host, pool, host.cluster.breakers('DEFAULT'), 1)
-    call.start(upstream, head, body, request.timeoutMs)
+    call.prepare(head, body, request.timeoutMs)
+    call.start(upstream)
     return call
   }
 
@@ -133,6 +137,7 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
   private open(service: GrpcService, path: string, events: GrpcStreamEvents): GrpcStream {
     const headers = HeaderList.of(['content-type', 'application/grpc'], ['te', 'trailers'])
     for (const { key, value } of service.initialMetadata) headers.append(key, value)
+    if (service.google !== undefined) return this.openToTarget(service, path, headers, events)
     const cluster = this.clusters.get(service.cluster)
     const host = cluster === undefined ? null : this.pickHost(cluster)
     const scheme = host !== null && host.cluster.config.tls !== null ? 'https' : 'http'
@@ -149,6 +154,36 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
     return stream
   }
 
+  private openToTarget(service: GrpcService, path: string, headers: HeaderList, events: GrpcStreamEvents): GrpcStream {
+    const head = requestHead('POST', schemeOf(service), service.authority, path, headers, -1)
+    const target = this.targets.call(service)
+    if (typeof target === 'string') return new OutgoingGrpcStream(head, events).failLater(target)
+    const stream = new OutgoingGrpcStream(head, events, target)
+    const problem = this.targets.addCredentials(service, headers)
+    if (problem !== '') return stream.failLater(problem)
+    target.whenReady(() => stream.startOnTarget(target))
+    return stream
+  }
+
+  private unaryToTarget(service: GrpcService, request: AsyncRequest, callback: GrpcCallback): AsyncCall {
+    const target = this.targets.call(service)
+    const call = new PendingCall(this, result =>
+      grpcAnswer(result, (status, message, details) => {
+        if (typeof target !== 'string') target.closed(result.kind === 'failure' ? null : status)
+        callback(status, message, details)
+      }),
+    )
+    if (typeof target === 'string') return call.failLater('overflow', target)
+    call.target = target
+    if (this.active > MAX_ASYNC_REQUESTS) return call.failLater('overflow', TOO_MANY)
+    const problem = this.targets.addCredentials(service, request.headers)
+    if (problem !== '') return call.failLater('reset', problem)
+    const { authority, path, headers, body, timeoutMs } = request
+    call.prepare(requestHead('POST', schemeOf(service), authority, path, headers, body!.length), body, timeoutMs)
+    target.whenReady(() => call.startOnTarget(target))
+    return call
+  }
+
   private pickHost(cluster: UpstreamCluster): Host | null {
     const host = cluster.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random: this.random, shouldSkip: () => false })
     if (host === null) cluster.traffic.main.upstream_cx_none_healthy.value++
@@ -162,23 +197,33 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
     if (timeoutMs > 0) headers.append('grpc-timeout', `${Math.min(timeoutMs, 99_999_999)}m`)
     for (const { key, value } of service.initialMetadata) headers.append(key, value)
     const head: AsyncRequest = { method: 'POST', path, authority: service.authority || service.cluster, headers, body, timeoutMs }
-    return this.sendAs(service.cluster, head, 'http2', result => {
-      if (result.kind === 'failure') {
-        callback(result.reason === 'timeout' ? GRPC_DEADLINE_EXCEEDED : GRPC_UNAVAILABLE, EMPTY, result.message)
-        return
-      }
-      const fields = result.trailers ?? result.headers
-      const status = fields.get('grpc-status') ?? result.headers.get('grpc-status')
-      if (result.status !== 200) callback(httpToGrpcStatus(result.status), EMPTY, `HTTP status ${result.status}`)
-      else if (status === undefined) callback(GRPC_UNKNOWN, EMPTY, 'the answer has no grpc-status')
-      else if (status !== '0') callback(/^\d{1,4}$/.test(status) ? Number(status) : GRPC_UNKNOWN, EMPTY, fields.get('grpc-message') ?? '')
-      else {
-        const message = grpcMessageOf(result.body)
-        if (message === null) callback(GRPC_INTERNAL, EMPTY, 'the answer is not one uncompressed gRPC message')
-        else callback(0, message, '')
-      }
-    })
+    if (service.google !== undefined) return this.unaryToTarget(service, head, callback)
+    return this.sendAs(service.cluster, head, 'http2', result => grpcAnswer(result, callback))
   }
+}
+
+const TOO_MANY = `more than ${MAX_ASYNC_REQUESTS} requests of our own are under way`
+
+/** What came of a unary call, in gRPC's words. */
+function grpcAnswer(result: AsyncResult, callback: GrpcCallback): void {
+  if (result.kind === 'failure') {
+    callback(result.reason === 'timeout' ? GRPC_DEADLINE_EXCEEDED : GRPC_UNAVAILABLE, EMPTY, result.message)
+    return
+  }
+  const fields = result.trailers ?? result.headers
+  const status = fields.get('grpc-status') ?? result.headers.get('grpc-status')
+  if (result.status !== 200) callback(httpToGrpcStatus(result.status), EMPTY, `HTTP status ${result.status}`)
+  else if (status === undefined) callback(GRPC_UNKNOWN, EMPTY, 'the answer has no grpc-status')
+  else if (status !== '0') callback(/^\d{1,4}$/.test(status) ? Number(status) : GRPC_UNKNOWN, EMPTY, fields.get('grpc-message') ?? '')
+  else {
+    const message = grpcMessageOf(result.body)
+    if (message === null) callback(GRPC_INTERNAL, EMPTY, 'the answer is not one uncompressed gRPC message')
+    else callback(0, message, '')
+  }
+}
+
+function schemeOf({ ssl }: GrpcService): 'http' | 'https' {
+  return ssl === undefined ? 'http' : 'https'
 }
 
 function requestHead(
@@ -206,6 +251,8 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
   private bytes = 0
   private settled = false
   private starting = false
+  /** Of google_grpc, whose endpoints are tried until one is reached. */
+  target: GrpcTargetCall | null = null
 
   constructor(client: UpstreamAsyncClient, callback: (result: AsyncResult) => void) {
     this.client = client
@@ -213,22 +260,31 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
     client.active++
   }
 
-  failLater(reason: 'overflow' | 'no-cluster' | 'no-healthy-upstream', message: string): this {
+  failLater(reason: 'overflow' | 'no-cluster' | 'no-healthy-upstream' | 'reset', message: string): this {
     setImmediate(() => this.settle({ kind: 'failure', reason, message }))
     return this
   }
 
-  start(upstream: UpstreamRequest, head: RequestHead, body: Buffer | null, timeoutMs: number): void {
-    this.upstream = upstream
+  /** Its time begins. */
+  prepare(head: RequestHead, body: Buffer | null, timeoutMs: number): void {
     this.head = head
     this.requestBody = body
-    if (timeoutMs > 0) {
-      this.timer = setTimeout(() => {
-        upstream.host.cluster.traffic.main.upstream_rq_timeout.value++
-        this.settle({ kind: 'failure', reason: 'timeout', message: `no answer within ${timeoutMs} ms` })
-      }, timeoutMs)
-      this.timer.unref()
-    }
+    if (timeoutMs === 0) return
+    this.timer = setTimeout(() => {
+      if (this.upstream !== null) this.upstream.host.cluster.traffic.main.upstream_rq_timeout.value++
+      this.settle({ kind: 'failure', reason: 'timeout', message: `no answer within ${timeoutMs} ms` })
+    }, timeoutMs)
+    this.timer.unref()
+  }
+
+  startOnTarget(target: GrpcTargetCall): void {
+    const upstream = target.next(this)
+    if (upstream !== null) this.start(upstream)
+    else this.failLater('no-healthy-upstream', target.problem)
+  }
+
+  start(upstream: UpstreamRequest): void {
+    this.upstream = upstream
     this.starting = true
     upstream.start()
     this.starting = false
@@ -242,6 +298,7 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
 
   onUpstreamReady(request: UpstreamRequest): void {
     const body = this.requestBody
+    this.target?.reached(request.host)
     request.headSent = true
     request.stream!.sendHead(this.head!, body === null)
     if (body !== null) request.stream!.sendData(body, true)
@@ -271,15 +328,26 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
     this.complete(trailers)
   }
 
-  onUpstreamFailure(_request: UpstreamRequest, failure: UpstreamFailure): void {
+  onUpstreamFailure(request: UpstreamRequest, failure: UpstreamFailure): void {
     const text = failureText(failure)
     const message = failure.kind === 'reset' ? `upstream reset: ${text}` : text
     const reason = failure.kind === 'overflow' ? 'overflow' : 'reset'
-    if (this.starting) setImmediate(() => this.settle({ kind: 'failure', reason, message }))
+    if (!request.headSent && this.target !== null) {
+      this.target.failed(message)
+      setImmediate(() => this.tryElsewhere(reason))
+    } else if (this.starting) setImmediate(() => this.settle({ kind: 'failure', reason, message }))
     else this.settle({ kind: 'failure', reason, message })
   }
 
   onUpstreamDrain(): void {}
+
+  private tryElsewhere(reason: 'overflow' | 'reset'): void {
+    if (this.settled) return
+    const target = this.target!
+    const upstream = target.next(this)
+    if (upstream === null) this.settle({ kind: 'failure', reason, message: target.problem })
+    else this.start(upstream)
+  }
 
   private complete(trailers: HeaderList | null): void {
     const head = this.response
@@ -299,6 +367,7 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
     this.client.active--
     if (this.timer !== null) clearTimeout(this.timer)
     this.upstream?.cancel()
+    this.target?.release()
   }
 }
 

@@ -12,6 +12,7 @@ import { grpcStatusOf } from '../grpc/grpc.js'
 import { grpcFrame } from '../grpc/grpc-frame.js'
 import { GrpcMessageReader } from '../grpc/grpc-message-reader.js'
 import { failureText, type UpstreamFailure } from '../stream/upstream-failure.js'
+import type { GrpcTargetCall } from './grpc-targets.js'
 import type { UpstreamRequest, UpstreamRequestOwner } from './upstream-request.js'
 
 export interface GrpcStream {
@@ -50,8 +51,12 @@ export class OutgoingGrpcStream implements GrpcStream, UpstreamRequestOwner {
   private upstream: UpstreamRequest | null = null
   private blocked = false
   private ended = false
+  private answered = false
+  /** Of google_grpc, whose endpoints are tried until one is reached. */
+  private readonly target: GrpcTargetCall | null
 
-  constructor(head: RequestHead, events: GrpcStreamEvents) {
+  constructor(head: RequestHead, events: GrpcStreamEvents, target: GrpcTargetCall | null = null) {
+    this.target = target
     this.head = head
     this.events = events
     this.reader = events.onMessage === undefined ? null : new GrpcMessageReader()
@@ -61,6 +66,12 @@ export class OutgoingGrpcStream implements GrpcStream, UpstreamRequestOwner {
   start(upstream: UpstreamRequest): void {
     this.upstream = upstream
     upstream.start()
+  }
+
+  startOnTarget(target: GrpcTargetCall): void {
+    const upstream = target.next(this)
+    if (upstream === null) this.failLater(target.problem)
+    else this.start(upstream)
   }
 
   /** It could not even begin. */
@@ -91,9 +102,11 @@ export class OutgoingGrpcStream implements GrpcStream, UpstreamRequestOwner {
     this.ended = true
     this.waiting.length = 0
     this.upstream?.cancel()
+    this.target?.release()
   }
 
   onUpstreamReady(request: UpstreamRequest): void {
+    this.target?.reached(request.host)
     request.headSent = true
     request.stream!.sendHead(this.head, false)
     for (const frame of this.waiting.splice(0)) this.write(request, frame)
@@ -102,6 +115,7 @@ export class OutgoingGrpcStream implements GrpcStream, UpstreamRequestOwner {
   onUpstreamInformational(): void {}
 
   onUpstreamHead(request: UpstreamRequest, { status, headers }: ResponseHead, end: boolean): void {
+    this.answered = true
     request.host.cluster.traffic.chargeResponse(status, true)
     if (end || status !== 200) this.endWith(headers, `the answer is HTTP ${status}, grpc-status ${headers.get('grpc-status') ?? 'none'}`)
     else this.events.onMetadata?.(headers)
@@ -123,8 +137,19 @@ export class OutgoingGrpcStream implements GrpcStream, UpstreamRequestOwner {
     this.endWith(trailers, 'the server ended the stream')
   }
 
-  onUpstreamFailure(_request: UpstreamRequest, failure: UpstreamFailure): void {
-    setImmediate(() => this.end(UNAVAILABLE, failureText(failure)))
+  onUpstreamFailure(request: UpstreamRequest, failure: UpstreamFailure): void {
+    const { target } = this
+    const text = failureText(failure)
+    if (request.headSent || target === null) {
+      setImmediate(() => this.end(UNAVAILABLE, text))
+      return
+    }
+    target.failed(text)
+    setImmediate(() => {
+      const upstream = this.ended ? null : target.next(this)
+      if (upstream === null) this.end(UNAVAILABLE, target.problem)
+      else this.start(upstream)
+    })
   }
 
   onUpstreamDrain(): void {
@@ -139,6 +164,7 @@ export class OutgoingGrpcStream implements GrpcStream, UpstreamRequestOwner {
   private end(status: number, reason: string): void {
     if (this.ended) return
     this.close()
+    this.target?.closed(this.answered ? status : null)
     this.events.onEnd(status, reason)
   }
 }

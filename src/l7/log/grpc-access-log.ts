@@ -8,7 +8,7 @@ import type { Clock, Timer } from '../../io/clock.js'
 import { SharedWhileUsed } from '../../io/shared-while-used.js'
 import type { GrpcLogHandles } from '../../metrics/reporting-stats.js'
 import type { GrpcLogTarget } from '../../model/access-log.js'
-import type { GrpcService } from '../../model/grpc-service.js'
+import { type GrpcService, grpcServiceName } from '../../model/grpc-service.js'
 import { ProtobufWriter } from '../grpc/protobuf-writer.js'
 
 const STREAM_ACCESS_LOGS = '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs'
@@ -124,7 +124,7 @@ export class GrpcLogger {
     // A stream that has carried entries is no failure in a row.
     if (this.introduced) this.failures = 0
     this.retryAt = env.clock.now() + fullJitterMs(this.failures++, RECONNECT_BASE_MS, RECONNECT_MAX_MS, env.random)
-    env.log(`access log ${target.logName}: the stream to ${target.service.cluster} ended: ${reason}`)
+    env.log(`access log ${target.logName}: the stream to ${grpcServiceName(target.service)} ended: ${reason}`)
   }
 }
 

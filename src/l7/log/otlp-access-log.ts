@@ -98,8 +98,7 @@ export class OtlpLogger {
     this.underWay++
     client.export(encodeLogs(records, this.resource), problem => {
       this.underWay--
-      if (problem !== '' && !this.failing)
-        env.log(`access log: the collector in cluster ${client.clusterName} takes no records: ${problem}`)
+      if (problem !== '' && !this.failing) env.log(`access log: the collector${client.place} takes no records: ${problem}`)
       this.failing = problem !== ''
     })
     return true

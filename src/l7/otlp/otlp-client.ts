@@ -56,8 +56,11 @@ export class OtlpClient {
     this.transport = transport
   }
 
-  get clusterName(): string {
-    return this.target.service.cluster
+  /** After "the collector". */
+  get place(): string {
+    const { target } = this
+    if (target.kind === 'grpc' && target.service.target !== '') return ` at ${target.service.target}`
+    return ` in cluster ${target.service.cluster}`
   }
 
   export(message: Buffer, done: ExportResult): void {

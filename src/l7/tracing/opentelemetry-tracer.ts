@@ -51,7 +51,7 @@ export class OpenTelemetryTracer implements Tracer {
       send(spans, done) {
         stats.spans_sent.value += spans.length
         client.export(encodeTraces(spans, resource, scope), problem => {
-          if (problem !== '' && !failing) env.log(`tracing: the collector in cluster ${client.clusterName} takes no spans: ${problem}`)
+          if (problem !== '' && !failing) env.log(`tracing: the collector${client.place} takes no spans: ${problem}`)
           failing = problem !== ''
           done()
         })

@@ -3,6 +3,7 @@
 // Invariant: what waits while the stream takes nothing is bounded by MAX_WAITING_FLUSHES, the oldest goes first; a stream that ended is
 // opened again at the next flush.
 
+import { grpcServiceName } from '../../model/grpc-service.js'
 import type { MetricsServiceSinkConfig } from '../../model/stats-sink.js'
 import { classic, FAMILY, label, METRIC, summary, TYPE } from '../prometheus-protobuf.js'
 import { ProtoWriter } from '../proto-writer.js'
@@ -49,7 +50,7 @@ export class MetricsServiceSink implements StatsSink {
       this.introduced = false
       this.stream = env.open(reason => {
         this.stream = null
-        env.log(`stats sink: the stream to ${this.config.service.cluster} ended: ${reason}`)
+        env.log(`stats sink: the stream to ${grpcServiceName(this.config.service)} ended: ${reason}`)
       })
     }
     this.waiting.push(this.metrics(stats))

@@ -338,6 +338,7 @@ const SPIFFE_TYPES: ReadonlySet<SanType> = new Set(['URI', 'ANY'])
  * Whether strict SPIFFE rules hold and for which trust domains: null = off; empty = any. `ownUris`: URI SANs of our own leaf.
  */
 export function strictTrustDomains(ownUris: readonly string[], validation: ValidationContext | null): ReadonlySet<string> | null {
+  if (validation?.outsideMesh === true) return null
   const domains = new Set<string>()
   let strict = validation !== null && validation.spiffeTrustDomains !== null
   for (const uri of ownUris) {

@@ -11,7 +11,7 @@ import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
 import type { GrpcStream } from '../../l7/client/grpc-stream.js'
 import type { HealthReporterHandles } from '../../metrics/reporting-stats.js'
 import type { ConfigError } from '../../model/config-error.js'
-import type { GrpcService } from '../../model/grpc-service.js'
+import { type GrpcService, grpcServiceName } from '../../model/grpc-service.js'
 import type { ServerLog } from '../../proxy/server.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import type { Node } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
@@ -106,7 +106,7 @@ export class HealthReporter {
     const refusal = errors.map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`)).join('; ')
     if (refusal === this.lastRefusal) return
     this.lastRefusal = refusal
-    log('warn', `health discovery: ${service.cluster} asks for what cannot be checked: ${refusal}`)
+    log('warn', `health discovery: ${grpcServiceName(service)} asks for what cannot be checked: ${refusal}`)
   }
 
   private armReport(): void {
@@ -133,7 +133,8 @@ export class HealthReporter {
     this.intervalMs = 0
     stats.errors.value++
     // A server that goes on refusing is told of once.
-    if (reason !== this.lastReason) log('warn', `health discovery: the stream to ${service.cluster} ended, and is opened again: ${reason}`)
+    if (reason !== this.lastReason)
+      log('warn', `health discovery: the stream to ${grpcServiceName(service)} ended, and is opened again: ${reason}`)
     this.lastReason = reason
     this.timer = clock.after(fullJitterMs(this.attempts++, FIRST_RETRY_MS, MAX_RETRY_MS, random), () => this.open())
   }

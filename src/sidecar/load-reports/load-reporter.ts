@@ -11,7 +11,7 @@ import { NO_TIMER, type Timer, type WallClock } from '../../io/clock.js'
 import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
 import type { GrpcStream } from '../../l7/client/grpc-stream.js'
 import type { LoadReporterHandles } from '../../metrics/reporting-stats.js'
-import type { GrpcService } from '../../model/grpc-service.js'
+import { type GrpcService, grpcServiceName } from '../../model/grpc-service.js'
 import type { ServerLog } from '../../proxy/server.js'
 import { type Node, NodeSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import { OWN_METRICS_KEY, type ReportTerms, STREAM_LOAD_STATS } from '../../xds/load-reports/load-report.js'
@@ -138,7 +138,8 @@ export class LoadReporter {
     this.stream = null
     stats.errors.value++
     // A server that goes on refusing is told of once.
-    if (reason !== this.lastReason) log('warn', `load reports: the stream to ${service.cluster} ended, and is opened again: ${reason}`)
+    if (reason !== this.lastReason)
+      log('warn', `load reports: the stream to ${grpcServiceName(service)} ended, and is opened again: ${reason}`)
     this.lastReason = reason
     this.timer = clock.after(RETRY_MS, () => {
       stats.retries.value++

@@ -17,6 +17,10 @@ export interface AdsTarget {
   readonly channelOptions?: ChannelOptions
   /** Metadata of each stream (`x-consul-token`); a function is asked anew for each stream, so that a rotated token takes effect. */
   readonly metadata?: readonly (readonly [key: string, value: string])[] | (() => readonly (readonly [key: string, value: string])[])
+  /** A stream begins there. */
+  readonly onStream?: () => void
+  /** It has ended, with this gRPC status; not called where it is we who give it up. */
+  readonly onStreamEnd?: (code: number) => void
 }
 
 /** Management servers that come and go while the client runs, and are chosen by someone else (src/dataplane). */

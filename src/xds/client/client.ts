@@ -221,6 +221,7 @@ export class AdsClient implements DiscoveryClient {
     const read: (bytes: Buffer) => unknown = this.delta ? readDelta : readStateOfTheWorld
     const call: Call = client.makeBidiStreamRequest(path, requestSerialize, read, metadata)
     this.call = call
+    target.onStream?.()
     this.nodeSent = false
     for (const [typeUrl, state] of this.types) {
       state.resetStream()
@@ -277,6 +278,7 @@ export class AdsClient implements DiscoveryClient {
   private onStreamEnd(call: Call, end: StatusObject): void {
     if (this.call !== call) return
     this.endStream()
+    this.clientTarget!.onStreamEnd?.(end.code)
     const message = this.timedOut ? `not connected within ${this.options.connectTimeoutMs ?? 20_000} ms` : end.details
     this.attemptFailed(this.timedOut ? GRPC_STATUS.UNAVAILABLE : end.code, message)
   }

@@ -97,13 +97,11 @@ const DEFAULT_BUFFER_BYTES = 16_384
 
 function decodeGrpcTarget(protocol: 'http' | 'tcp', common: CommonGrpcAccessLogConfig | undefined, ctx: Ctx): GrpcLogTarget {
   if (common !== undefined) checkApiVersion(common.transportApiVersion, ctx, 'transport_api_version')
-  const service = decodeGrpcService(common?.grpcService, ctx.at('grpc_service'))
-  if (service.target !== '') ctx.at('grpc_service').at('google_grpc').error('access logs go to a cluster: use envoy_grpc')
   return {
     kind: 'grpc',
     protocol,
     logName: common?.logName ?? '',
-    service,
+    service: decodeGrpcService(common?.grpcService, ctx.at('grpc_service')),
     flushIntervalMs: durationMsOr(common?.bufferFlushInterval, DEFAULT_BUFFER_FLUSH_MS),
     bufferBytes: common?.bufferSizeBytes ?? DEFAULT_BUFFER_BYTES,
     requestHeaders: [],
@@ -173,11 +171,10 @@ function sorted(value: JsonObjectMessage): JsonObjectMessage {
   )
 }
 
-function comparison(filter: ComparisonFilter | undefined): { op: 'EQ' | 'GE' | 'LE' | 'NE'; value: number; runtimeKey: string } {
+function comparison(filter: ComparisonFilter | undefined): { op: 'EQ' | 'GE' | 'LE' | 'NE'; value: number } {
   return {
     op: enumName(ComparisonFilter_OpSchema, filter?.op ?? 0) as 'EQ' | 'GE' | 'LE' | 'NE',
     value: filter?.value?.defaultValue ?? 0,
-    runtimeKey: filter?.value?.runtimeKey ?? '',
   }
 }
 

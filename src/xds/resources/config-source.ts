@@ -3,28 +3,20 @@
 
 import { existsSync } from 'node:fs'
 import type { ApiConfigSource, ConfigSource } from '../../model/config-source.js'
-import type { FileCredentials, GoogleSsl, GrpcService } from '../../model/grpc-service.js'
+import type { GrpcService } from '../../model/grpc-service.js'
 import {
   ApiConfigSource_ApiType,
   type ApiConfigSource as ApiConfigSourceMessage,
   ApiVersion,
   type ConfigSource as ConfigSourceMessage,
 } from '../gen/envoy/config/core/v3/config_source_pb.js'
-import type {
-  GrpcService_GoogleGrpc,
-  GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin,
-  GrpcService as GrpcServiceMessage,
-} from '../gen/envoy/config/core/v3/grpc_service_pb.js'
-import { FileBasedMetadataConfigSchema } from '../gen/envoy/config/grpc_credential/v3/file_based_metadata_pb.js'
-import { unpackAs } from './any.js'
-import { decodeDataSource } from './data-source.js'
+import type { GrpcService as GrpcServiceMessage } from '../gen/envoy/config/core/v3/grpc_service_pb.js'
 import type { Ctx } from './field-path.js'
-import { durationMsOr, isHeaderName } from './values.js'
+import { decodeGoogle } from './google-grpc.js'
+import { durationMsOr } from './values.js'
 
 /** Envoy's wait for the first answer of a subscription; 0 would be for ever. */
 export const DEFAULT_INITIAL_FETCH_TIMEOUT_MS = 15_000
-
-const FILE_CREDENTIALS = 'envoy.grpc_credentials.file_based_metadata'
 
 export const NO_GRPC_SERVICE: GrpcService = { cluster: '', target: '', authority: '', timeoutMs: null, initialMetadata: [] }
 
@@ -35,7 +27,7 @@ export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: 
   return {
     cluster: target.case === 'envoyGrpc' ? target.value.clusterName : '',
     target: target.case === 'googleGrpc' ? target.value.targetUri : '',
-    authority: target.case === 'envoyGrpc' ? target.value.authority : '',
+    authority: target.case === 'envoyGrpc' ? target.value.authority : (google?.authority ?? ''),
     timeoutMs: durationMsOr(service.timeout, null),
     initialMetadata: [
       ...service.initialMetadata.map((header, i) => {
@@ -44,73 +36,10 @@ export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: 
       }),
       ...(google?.tokens ?? []).map(token => ({ key: 'authorization', value: `Bearer ${token}` })),
     ],
+    ...(google === null ? {} : { google: google.target }),
     ...(google === null || google.ssl === null ? {} : { ssl: google.ssl }),
     ...(google === null || google.files.length === 0 ? {} : { fileCredentials: google.files }),
   }
-}
-
-/** What local_credentials, which encrypt nothing, may reach. */
-const LOCAL_TARGET = /^(?:unix:|(?:(?:dns|ipv4|ipv6):\/*)?(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]):)/
-
-interface GoogleCredentials {
-  readonly ssl: GoogleSsl | null
-  readonly tokens: readonly string[]
-  readonly files: readonly FileCredentials[]
-}
-
-/** Credentials of a target by its own URI: TLS, and tokens that go with every call. */
-function decodeGoogle(google: GrpcService_GoogleGrpc, ctx: Ctx): GoogleCredentials {
-  const channel = google.channelCredentials?.credentialSpecifier
-  const at = ctx.at('channel_credentials').at('ssl_credentials')
-  let ssl: GoogleSsl | null = null
-  if (channel?.case === 'localCredentials' && !LOCAL_TARGET.test(google.targetUri))
-    ctx.at('channel_credentials').at('local_credentials').error(`'${google.targetUri}' is not on this host`)
-  if (channel?.case === 'sslCredentials') {
-    const { rootCerts, privateKey, certChain } = channel.value
-    ssl = {
-      rootCerts: decodeDataSource(rootCerts, at.at('root_certs')),
-      privateKey: decodeDataSource(privateKey, at.at('private_key')),
-      certChain: decodeDataSource(certChain, at.at('cert_chain')),
-    }
-    if ((privateKey === undefined) !== (certChain === undefined)) at.error('private_key and cert_chain go together')
-  }
-  const tokens: string[] = []
-  const files: FileCredentials[] = []
-  google.callCredentials.forEach(({ credentialSpecifier: call }, i) => {
-    const place = ctx.at('call_credentials', i)
-    if (call.case === 'accessToken') tokens.push(call.value)
-    else if (call.case === 'fromPlugin') files.push(...decodeFileCredentials(call.value, place.at('from_plugin')))
-    else return // reported
-    if (ssl === null) place.error('a token is not sent in the clear: set ssl_credentials')
-  })
-  return { ssl, tokens, files }
-}
-
-/** Of plugins there is the one that Kuma's sidecars are given: a token in a file. */
-function decodeFileCredentials(
-  { name, configType }: GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin,
-  ctx: Ctx,
-): FileCredentials[] {
-  if (name !== FILE_CREDENTIALS || configType.case === undefined) {
-    ctx.error(`there is no plugin '${name}' with a typed_config; there is ${FILE_CREDENTIALS}`)
-    return []
-  }
-  const at = ctx.at('typed_config')
-  const message = unpackAs(configType.value, FileBasedMetadataConfigSchema, at)
-  if (message === null) return []
-  const { secretData, headerKey, headerPrefix } = message
-  const secret = decodeDataSource(secretData, at.at('secret_data'))
-  if (secretData === undefined) at.at('secret_data').error('value is required')
-  const header = headerKey.toLowerCase() || 'authorization'
-  if (!isHeaderName(header) || header.startsWith(':')) at.at('header_key').error(`'${headerKey}' is not a valid header name`)
-  return secret === null ? [] : [{ secret, header, prefix: headerPrefix }]
-}
-
-/** Of what asks through the clusters of the proxy, whose breakers, health and TLS it has: filters. */
-export function decodeClusterService(service: GrpcServiceMessage | undefined, ctx: Ctx): GrpcService {
-  const decoded = decodeGrpcService(service, ctx)
-  if (decoded.target !== '') ctx.at('google_grpc').error('a filter asks through a cluster: use envoy_grpc')
-  return decoded
 }
 
 /** Envoy 1.40 takes AUTO as V3; V2 is gone. */

@@ -17,7 +17,7 @@ import type {
 import type { HashPolicy as TcpHashPolicy } from '../gen/envoy/type/v3/hash_policy_pb.js'
 import { decodeAccessLogs } from './access-log.js'
 import { describeType, type Unpacked, unpackAny } from './any.js'
-import { checkApiVersion, decodeClusterService } from './config-source.js'
+import { checkApiVersion, decodeGrpcService } from './config-source.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { type DiscoveryPlace, decodeDiscovery } from './filter-discovery.js'
@@ -25,7 +25,7 @@ import { checkFormat } from './format-string.js'
 import { decodeHttpConnectionManager } from './http-connection-manager.js'
 import { decodeTokenBucket } from './http-filters/traffic.js'
 import { decodeRbacMatcher, decodeRbacRules, NETWORK_RBAC_INPUTS, refuseHeaderRules } from './rbac.js'
-import { decodeHeaderOptions, decodeMetadata, decodeRuntimeFlag, durationMsOr } from './values.js'
+import { decodeHeaderOptions, decodeMetadata, durationMsOr } from './values.js'
 
 const HOUR_MS = 3_600_000
 const AUTHZ_TIMEOUT_MS = 200
@@ -137,15 +137,16 @@ function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {
   }
 }
 
-function decodeConnectionLimit(name: string, limit: ConnectionLimit, ctx: Ctx): NetworkFilter {
+/** null: switched off by runtime_enabled. */
+function decodeConnectionLimit(name: string, limit: ConnectionLimit, ctx: Ctx): NetworkFilter | null {
   if (limit.maxConnections === undefined) ctx.at('max_connections').error('value is required')
+  if (limit.runtimeEnabled?.defaultValue === false) return null
   return {
     kind: 'connectionLimit',
     name,
     statPrefix: limit.statPrefix,
     maxConnections: Number(limit.maxConnections ?? 0n),
     delayMs: durationMsOr(limit.delay, 0),
-    enabled: decodeRuntimeFlag(limit.runtimeEnabled),
   }
 }
 
@@ -154,12 +155,14 @@ function decodeLocalRateLimit(name: string, limit: LocalRateLimit, ctx: Ctx): Ne
     limit.tokenBucket === undefined
       ? { maxTokens: 0, tokensPerFill: 0, fillIntervalMs: 0 }
       : decodeTokenBucket(limit.tokenBucket, ctx.at('token_bucket'))
+  const flag = limit.runtimeEnabled
   return {
     kind: 'localRateLimit',
     name,
     statPrefix: limit.statPrefix,
     ...bucket,
-    enabled: decodeRuntimeFlag(limit.runtimeEnabled),
+    enabled:
+      flag === undefined ? null : { numerator: (flag.defaultValue ?? true) ? 100 : 0, denominator: 100, runtimeKey: flag.runtimeKey },
   }
 }
 
@@ -169,7 +172,7 @@ function decodeNetworkExtAuthz(name: string, config: ExtAuthz, ctx: Ctx): Networ
     return null
   }
   checkApiVersion(config.transportApiVersion, ctx, 'transport_api_version')
-  const service = decodeClusterService(config.grpcService, ctx.at('grpc_service'))
+  const service = decodeGrpcService(config.grpcService, ctx.at('grpc_service'))
   return {
     kind: 'extAuthz',
     name,

@@ -68,7 +68,7 @@ function decodeMetricsService(config: MetricsServiceConfig, ctx: Ctx): StatsSink
   checkApiVersion(config.transportApiVersion, ctx, 'transport_api_version')
   return {
     kind: 'metrics-service',
-    service: decodeSinkService(config.grpcService, ctx),
+    service: decodeGrpcService(config.grpcService, ctx.at('grpc_service')),
     countersAsDeltas: config.reportCountersAsDeltas ?? false,
     tagsAsLabels: config.emitTagsAsLabels,
     summaries: config.histogramEmitMode !== HistogramEmitMode.HISTOGRAM,
@@ -79,17 +79,11 @@ function decodeMetricsService(config: MetricsServiceConfig, ctx: Ctx): StatsSink
 function decodeOpenTelemetry(config: SinkConfig, ctx: Ctx): StatsSinkConfig {
   return {
     kind: 'open-telemetry',
-    service: decodeSinkService(config.protocolSpecifier.value, ctx),
+    service: decodeGrpcService(config.protocolSpecifier.value, ctx.at('grpc_service')),
     countersAsDeltas: config.reportCountersAsDeltas,
     histogramsAsDeltas: config.reportHistogramsAsDeltas,
     tagsAsAttributes: config.emitTagsAsAttributes ?? true,
     tagExtractedNames: config.useTagExtractedName ?? true,
     prefix: config.prefix,
   }
-}
-
-function decodeSinkService(message: Parameters<typeof decodeGrpcService>[0], ctx: Ctx): ReturnType<typeof decodeGrpcService> {
-  const service = decodeGrpcService(message, ctx.at('grpc_service'))
-  if (service.target !== '') ctx.at('grpc_service').at('google_grpc').error('stats go to a cluster: use envoy_grpc')
-  return service
 }

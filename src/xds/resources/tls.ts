@@ -2,7 +2,6 @@
 // transport-socket.ts and secret.ts. Files named by DataSources are not read here: the secret registry reads and watches them.
 // Invariant: whatever would make a peer's check weaker than the config says is an error, never skipped.
 
-import { existsSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type {
   CommonTlsContext,
@@ -39,6 +38,7 @@ import { decodeConfigSource } from './config-source.js'
 import { decodeDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeStringMatcher } from './matchers.js'
+import { SYSTEM_ROOT_BUNDLES, systemRootsPath } from './system-roots.js'
 import { durationMsOr } from './values.js'
 
 const VERSIONS: Record<TlsParameters_TlsProtocol, TlsVersion | null> = {
@@ -123,17 +123,9 @@ export function decodeValidationContext(context: CertificateValidationContext, c
   }
 }
 
-/** Where distributions keep the bundle of system roots, in the order in which Envoy looks. */
-const SYSTEM_ROOT_BUNDLES = [
-  '/etc/ssl/certs/ca-certificates.crt',
-  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
-  '/etc/ssl/cert.pem',
-  '/etc/pki/tls/cert.pem',
-]
-
 function systemRoots(ctx: Ctx): ValidationContext['trustedCa'] {
-  const path = SYSTEM_ROOT_BUNDLES.find(candidate => existsSync(candidate))
-  if (path === undefined) {
+  const path = systemRootsPath()
+  if (path === null) {
     ctx.error(`no bundle of system root certificates found (${SYSTEM_ROOT_BUNDLES.join(', ')})`)
     return null
   }

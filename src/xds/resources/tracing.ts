@@ -148,9 +148,7 @@ export function decodeOtlpTarget({ grpcService, httpService }: OtlpServices, ctx
     return { kind: 'http', service: decodeHttpService(httpService, DEFAULT_REPORT_TIMEOUT_MS, ctx.at('http_service')) }
   }
   if (grpcService === undefined) return null
-  const service = decodeGrpcService(grpcService, ctx.at('grpc_service'))
-  if (service.target !== '') ctx.at('grpc_service').at('google_grpc').error('a collector is reached by a cluster: use envoy_grpc')
-  return { kind: 'grpc', service }
+  return { kind: 'grpc', service: decodeGrpcService(grpcService, ctx.at('grpc_service')) }
 }
 
 export function decodeResourceDetectors(detectors: readonly TypedExtensionConfig[], ctx: Ctx, field: string): ResourceDetector[] {

@@ -62,7 +62,7 @@ function world() {
     get: (name: string) =>
       name === 'c' ? { pick: () => host, traffic: { main } } : name === 'empty' ? { pick: () => null, traffic: { main } } : undefined,
   }
-  const client = new UpstreamAsyncClient(clusters as never, pools as never, () => 0, asyncClientStats(new StatsStore()))
+  const client = new UpstreamAsyncClient(clusters as never, pools as never, () => 0, asyncClientStats(new StatsStore()), null as never)
   return { state, client, host, breakers }
 }
 

@@ -34,10 +34,10 @@ describe('gRPC access logs', () => {
     expect(logOf(grpcLog({ buffer_flush_interval: '2s', buffer_size_bytes: 0 }))).toMatchObject({ flushIntervalMs: 2000, bufferBytes: 0 })
   })
 
-  it('refuses google_grpc by name', () => {
-    expect(errorsOf(decode(grpcLog({ grpc_service: { google_grpc: { target_uri: 'a:1', stat_prefix: 'a' } } })))).toEqual([
-      `${at}.grpc_service.google_grpc: access logs go to a cluster: use envoy_grpc`,
-    ])
+  it('may go to a target of google_grpc', () => {
+    expect(logOf(grpcLog({ grpc_service: { google_grpc: { target_uri: 'a:1', stat_prefix: 'a' } } }))).toMatchObject({
+      service: { cluster: '', target: 'a:1', google: { statPrefix: 'a' } },
+    })
   })
 
   it.each([

@@ -64,9 +64,9 @@ describe('tracing', () => {
       `${at}.provider.typed_config: OpenTelemetry cannot have both`,
     ],
     [
-      'google_grpc',
-      { provider: provider('opentelemetry', { grpc_service: { google_grpc: { target_uri: 'a:1', stat_prefix: 'a' } } }) },
-      `${at}.provider.typed_config.grpc_service.google_grpc: a collector is reached by a cluster`,
+      'google_grpc that names no server',
+      { provider: provider('opentelemetry', { grpc_service: { google_grpc: { target_uri: 'xds:///a', stat_prefix: 'a' } } }) },
+      `${at}.provider.typed_config.grpc_service.google_grpc.target_uri: 'xds:///a': of schemes`,
     ],
     [
       'a sampler that is not there',

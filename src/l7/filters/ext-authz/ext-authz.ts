@@ -4,11 +4,12 @@
 //   requestHead ──body wanted──▶ BUFFERING ──▶ CHECKING ──ok──▶ resume
 //                                                  ├─ denied ──▶ reply      └─ error ──▶ reply | resume (failure_mode_allow)
 
+import { grpcServiceName, grpcServicePlace } from '../../../model/grpc-service.js'
 import type { ExtAuthzConfig } from '../../../model/http-filter.js'
 import type { AsyncCall } from '../../client/async-client.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import type { HeaderList } from '../../codec/header-list.js'
-import { compileRuntimeFraction, type FractionTest, flagIsOn } from '../../match/runtime-fraction.js'
+import { compileRuntimeFraction, type FractionTest } from '../../match/runtime-fraction.js'
 import { compileStringMatchers } from '../../match/string-matcher.js'
 import { ResponseFlag } from '../../stream/response-flags.js'
 import { type FilterContext, PerCluster } from '../filter-environment.js'
@@ -60,8 +61,9 @@ class CompiledExtAuthz {
     const name = config.statPrefix === '' ? 'ext_authz' : `ext_authz.${config.statPrefix}`
     this.stats = ctx.httpCounters(name, COUNTERS)
     this.clusterStats = new PerCluster(ctx, cluster => ctx.counters(ctx.scope(`cluster.${cluster}`).scope(name), CLUSTER_COUNTERS))
-    this.serviceCluster = config.service.kind === 'http' ? config.service.cluster : config.service.grpc.cluster
-    this.serviceName = `the authorization service${this.serviceCluster === '' ? '' : ` (cluster ${this.serviceCluster})`}`
+    const service = config.service.kind === 'http' ? { cluster: config.service.cluster, target: '' } : config.service.grpc
+    this.serviceCluster = grpcServiceName(service)
+    this.serviceName = `the authorization service${grpcServicePlace(service)}`
     this.http = config.service.kind === 'http' ? new HttpAuthzService(config.service, config.allowedHeaders) : null
     this.allowed = compileStringMatchers(config.allowedHeaders)
     this.disallowed = compileStringMatchers(config.disallowedHeaders)
@@ -101,7 +103,7 @@ class ExtAuthzFilter implements StreamFilter {
     const { config } = shared
     if (!shared.enabled()) {
       shared.stats.disabled.value++
-      if (!flagIsOn(config.denyAtDisable, shared.ctx.runtime)) return 'continue'
+      if (!config.denyAtDisable) return 'continue'
       call.sendReply(config.statusOnError, '', 'ext_authz_error', ResponseFlag.UnauthorizedExternalService)
       return 'stop'
     }

@@ -5,6 +5,7 @@
 //                    ├─ immediate response ──▶ reply
 //                    └─ timeout, error, an answer to something else ──▶ reply, or (failure_mode_allow) all goes on as it is
 
+import { grpcServiceName } from '../../../model/grpc-service.js'
 import type { BodyMode, ExtProcConfig, ProcessingMode } from '../../../model/http-filter.js'
 import type { GrpcStream } from '../../client/grpc-stream.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
@@ -19,7 +20,6 @@ import {
   bodyMessage,
   headersMessage,
   type ImmediateAnswer,
-  type MessageContext,
   type ModeOverride,
   type NamedFields,
   Part,
@@ -94,11 +94,7 @@ class ExtProcFilter implements StreamFilter {
       ...fieldsOf(head.headers),
     ]
     this.request.holdsHead = true
-    this.send(
-      this.request,
-      Part.RequestHeaders,
-      headersMessage(Part.RequestHeaders, this.compiled.forwarded(fields), end, this.context(this.request)),
-    )
+    this.send(this.request, Part.RequestHeaders, headersMessage(Part.RequestHeaders, this.compiled.forwarded(fields), end, this.metadata()))
     return 'stop'
   }
 
@@ -115,7 +111,7 @@ class ExtProcFilter implements StreamFilter {
       }
       this.collectedBytes = body.length
       const end = complete && requestControl(call).requestTrailers === null
-      this.send(request, Part.RequestBody, bodyMessage(Part.RequestBody, body, end, this.context(request)))
+      this.send(request, Part.RequestBody, bodyMessage(Part.RequestBody, body, end, this.metadata()))
     })
     return true
   }
@@ -149,11 +145,7 @@ class ExtProcFilter implements StreamFilter {
     if (buffered) this.collectResponse()
     if (this.mode.responseHeaders) {
       const fields: NamedFields = [[':status', String(head.status)], ...fieldsOf(head.headers)]
-      this.send(
-        response,
-        Part.ResponseHeaders,
-        headersMessage(Part.ResponseHeaders, this.compiled.forwarded(fields), end, this.context(response)),
-      )
+      this.send(response, Part.ResponseHeaders, headersMessage(Part.ResponseHeaders, this.compiled.forwarded(fields), end, this.metadata()))
     }
     return 'stop'
   }
@@ -173,7 +165,7 @@ class ExtProcFilter implements StreamFilter {
 
   private sendResponseBody(): void {
     const { body, trailers } = this.collectedResponse!
-    this.send(this.response, Part.ResponseBody, bodyMessage(Part.ResponseBody, body, trailers === null, this.context(this.response)))
+    this.send(this.response, Part.ResponseBody, bodyMessage(Part.ResponseBody, body, trailers === null, this.metadata()))
   }
 
   responseData(_call: FilterCall, chunk: Buffer, end: boolean): Buffer | null {
@@ -218,7 +210,7 @@ class ExtProcFilter implements StreamFilter {
     const next = side.queue[0]
     if (next !== undefined) {
       const part = isRequest ? Part.RequestBody : Part.ResponseBody
-      this.send(side, part, bodyMessage(part, next.chunk, next.end, this.context(side)))
+      this.send(side, part, bodyMessage(part, next.chunk, next.end, this.metadata()))
       return
     }
     side.unpause()
@@ -226,7 +218,7 @@ class ExtProcFilter implements StreamFilter {
     if (trailers === null) return
     if (side.sendsTrailers) {
       const part = isRequest ? Part.RequestTrailers : Part.ResponseTrailers
-      this.send(side, part, trailersMessage(part, trailers, this.context(side)))
+      this.send(side, part, trailersMessage(part, trailers, this.metadata()))
     } else {
       side.trailers = null
       side.flow.emitTrailers(trailers)
@@ -253,18 +245,13 @@ class ExtProcFilter implements StreamFilter {
     side.timer = this.compiled.ctx.clock.after(ms, () => this.onTimeout())
   }
 
-  /** Of the next message of this direction; its first one has the attributes. */
-  private context(side: Side): MessageContext {
-    const { compiled, call } = this
-    const metadata: Record<string, object> = {}
-    for (const name of compiled.config.forwardedNamespaces) {
-      const struct = call.info.dynamicMetadata(name)
-      if (struct !== undefined) metadata[name] = struct
+  private metadata(): Record<string, object> {
+    const found: Record<string, object> = {}
+    for (const name of this.compiled.config.forwardedNamespaces) {
+      const struct = this.call.info.dynamicMetadata(name)
+      if (struct !== undefined) found[name] = struct
     }
-    const attributesOf = side === this.request ? compiled.requestAttributes : compiled.responseAttributes
-    const attributes = attributesOf === null || side.attributesSent ? null : attributesOf(call.info)
-    side.attributesSent = true
-    return { metadata, attributes }
+    return found
   }
 
   // ---- the processor's answers ----------------------------------------------------------------------------------------------------------
@@ -457,7 +444,7 @@ class ExtProcFilter implements StreamFilter {
     // A processor that ends its stream has seen enough.
     if (status === 0) this.letGo()
     else {
-      this.compiled.ctx.env.log('debug', `ext_proc: the stream to '${this.settings.service.cluster}' failed: ${reason}`)
+      this.compiled.ctx.env.log('debug', `ext_proc: the stream to '${grpcServiceName(this.settings.service)}' failed: ${reason}`)
       this.fail(`ext_proc_error_grpc_error_${status}`)
     }
   }

@@ -1,6 +1,7 @@
 // envoy.filters.http.ratelimit: asks the rate limit service (ShouldRateLimit) whether the request's descriptors are over their
 // limits. A service that does not answer in time lets requests pass, unless failure_mode_deny is set.
 
+import { grpcServiceName, grpcServicePlace } from '../../../model/grpc-service.js'
 import type { HostRateLimits, RateLimitConfig } from '../../../model/http-filter.js'
 import type { AsyncCall } from '../../client/async-client.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
@@ -118,10 +119,10 @@ class RateLimitFilter implements StreamFilter {
     const { limit } = this
     limit.count(cluster, 'error')
     if (limit.config.failureModeDeny) {
-      const service = limit.config.service.cluster
-      const reason = `the rate limit service${service === '' ? '' : ` (cluster ${service})`} gives no answer, and failure_mode_deny is on: ${why}`
+      const { service } = limit.config
+      const reason = `the rate limit service${grpcServicePlace(service)} gives no answer, and failure_mode_deny is on: ${why}`
       call.info.noteFailure(reason)
-      limit.ctx.env.failures?.record(service, 'ratelimit', reason)
+      limit.ctx.env.failures?.record(grpcServiceName(service), 'ratelimit', reason)
       call.sendReply(limit.config.statusOnError, '', 'rate_limiter_error', ResponseFlag.RateLimitServiceError)
       return
     }

@@ -51,8 +51,8 @@ export const CORE_SUPPORT: SupportTable = {
     accepted: { retry_policy: '', max_receive_message_length: 'bounded by our own limit', skip_envoy_headers: '' },
   },
   'envoy.config.core.v3.GrpcService.GoogleGrpc': {
-    supported: 'target_uri channel_credentials call_credentials',
-    accepted: { stat_prefix: '', credentials_factory_name: '', config: '', per_stream_buffer_limit_bytes: '', channel_args: '' },
+    supported: 'target_uri channel_credentials call_credentials stat_prefix channel_args',
+    accepted: { credentials_factory_name: '', config: '', per_stream_buffer_limit_bytes: '' },
     refused: {
       channel_credentials_plugin: 'credentials by a plugin are not supported; use ssl_credentials',
       call_credentials_plugin: 'call credentials are not supported; use initial_metadata',
@@ -69,6 +69,8 @@ export const CORE_SUPPORT: SupportTable = {
     },
   },
   'envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin': { supported: 'name typed_config' },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs': { supported: 'args' },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value': { supported: 'string_value int_value' },
   'envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials': {
     supported: 'ssl_credentials local_credentials',
     refused: { google_default: 'there are ssl_credentials and local_credentials' },
@@ -172,9 +174,9 @@ export const CORE_SUPPORT: SupportTable = {
     accepted: { retry_on: '', retry_priority: '', retry_host_predicate: '', host_selection_retry_max_attempts: '' },
   },
   'envoy.config.core.v3.RuntimeDouble': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
-  'envoy.config.core.v3.RuntimeFeatureFlag': { supported: 'default_value runtime_key' },
+  'envoy.config.core.v3.RuntimeFeatureFlag': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
   'envoy.config.core.v3.RuntimeFractionalPercent': { supported: 'default_value runtime_key' },
-  'envoy.config.core.v3.RuntimeUInt32': { supported: 'default_value runtime_key' },
+  'envoy.config.core.v3.RuntimeUInt32': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
   'envoy.config.core.v3.SchemeHeaderTransformation': { supported: 'scheme_to_overwrite', accepted: { match_upstream: '' } },
   'envoy.config.core.v3.SelfConfigSource': { supported: 'transport_api_version' },
   'envoy.config.core.v3.SocketAddress': {

@@ -11,13 +11,13 @@ import type {
   JwtRequirement as JwtRequirementMessage,
 } from '../../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { RBAC } from '../../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
-import { checkApiVersion, decodeClusterService } from '../config-source.js'
+import { checkApiVersion, decodeGrpcService } from '../config-source.js'
 import { decodeDataSource } from '../data-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeListStringMatcher, decodeStringMatcher, decodeStringMatchers } from '../matchers.js'
 import { decodeRbacMatcher, decodeRbacRules, HTTP_RBAC_INPUTS } from '../rbac.js'
 import { decodeRouteMatch } from '../route-match.js'
-import { decodeRuntimeFlag, decodeRuntimeFraction, durationMsOr } from '../values.js'
+import { decodeRuntimeFraction, durationMsOr } from '../values.js'
 
 /** Keys are asked for by scheme and host. */
 const ABSOLUTE_URI = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]+/i
@@ -58,7 +58,7 @@ export function decodeExtAuthz(config: ExtAuthz, ctx: Ctx): ExtAuthzConfig {
     clearRouteCache: config.clearRouteCache,
     statusOnError: config.statusOnError?.code || 403,
     filterEnabled: config.filterEnabled === undefined ? null : decodeRuntimeFraction(config.filterEnabled),
-    denyAtDisable: decodeRuntimeFlag(config.denyAtDisable, false),
+    denyAtDisable: config.denyAtDisable?.defaultValue ?? false,
     includePeerCertificate: config.includePeerCertificate,
     statPrefix: config.statPrefix,
     metadataContextNamespaces: config.metadataContextNamespaces,
@@ -72,7 +72,7 @@ function decodeAuthzService(config: ExtAuthz, ctx: Ctx): ExtAuthzConfig['service
   const service = config.services
   if (service.case === 'httpService') return decodeAuthzHttpService(service.value, ctx.at('http_service'))
   if (service.case === undefined) ctx.error('one of grpc_service, http_service is required')
-  const grpc = decodeClusterService(service.value, ctx.at('grpc_service'))
+  const grpc = decodeGrpcService(service.value, ctx.at('grpc_service'))
   return { kind: 'grpc', grpc: { ...grpc, timeoutMs: grpc.timeoutMs ?? AUTHZ_TIMEOUT_MS } }
 }
 

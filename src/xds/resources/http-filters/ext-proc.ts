@@ -15,8 +15,7 @@ import {
   type ProcessingMode as ProcessingModeMessage,
 } from '../../gen/envoy/extensions/filters/http/ext_proc/v3/processing_mode_pb.js'
 import type { RegexMatcher } from '../../gen/envoy/type/matcher/v3/regex_pb.js'
-import { decodeCelText } from '../cel.js'
-import { decodeClusterService } from '../config-source.js'
+import { decodeGrpcService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeListStringMatcher, decodeRegex } from '../matchers.js'
 import { durationMsOr, enumName } from '../values.js'
@@ -42,7 +41,7 @@ export function decodeExtProc(config: ExternalProcessor, ctx: Ctx): ExtProcConfi
   const options = config.metadataOptions
   if (config.grpcService === undefined && config.httpService === undefined) ctx.at('grpc_service').error('value is required')
   return {
-    service: decodeClusterService(config.grpcService, ctx.at('grpc_service')),
+    service: decodeGrpcService(config.grpcService, ctx.at('grpc_service')),
     failureModeAllow: config.failureModeAllow,
     mode: decodeMode(config.processingMode, ctx.at('processing_mode')),
     messageTimeoutMs: durationMsOr(config.messageTimeout, MESSAGE_TIMEOUT_MS),
@@ -57,13 +56,7 @@ export function decodeExtProc(config: ExternalProcessor, ctx: Ctx): ExtProcConfi
     routeCache: config.disableClearRouteCache ? 'retain' : (ROUTE_CACHE[config.routeCacheAction] ?? 'default'),
     forwardedNamespaces: options?.forwardingNamespaces?.untyped ?? [],
     receivedNamespaces: options?.receivingNamespaces?.untyped ?? [],
-    requestAttributes: decodeAttributes(config.requestAttributes, ctx, 'request_attributes'),
-    responseAttributes: decodeAttributes(config.responseAttributes, ctx, 'response_attributes'),
   }
-}
-
-function decodeAttributes(expressions: readonly string[], ctx: Ctx, field: string): string[] {
-  return expressions.map((text, i) => decodeCelText(text, ctx.at(field, i), 'value'))
 }
 
 function decodeMutationRules(rules: MutationRulesMessage | undefined, ctx: Ctx): HeaderMutationRules {
@@ -89,7 +82,7 @@ export function decodeExtProcOverride({ override }: ExtProcPerRoute, ctx: Ctx): 
     disabled: false,
     kind: 'extProc',
     mode: processingMode === undefined ? null : decodeMode(processingMode, at.at('processing_mode')),
-    service: grpcService === undefined ? null : decodeClusterService(grpcService, at.at('grpc_service')),
+    service: grpcService === undefined ? null : decodeGrpcService(grpcService, at.at('grpc_service')),
     failureModeAllow: failureModeAllow ?? null,
   }
 }

@@ -29,13 +29,12 @@ import {
   RateLimitPerRoute_VhRateLimitsOptions,
 } from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { TokenBucket } from '../../gen/envoy/type/v3/token_bucket_pb.js'
-import { checkApiVersion, decodeClusterService } from '../config-source.js'
+import { checkApiVersion, decodeGrpcService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeHeaderMatchers } from '../matchers.js'
 import { decodeRateLimits } from '../rate-limit-action.js'
 import {
   decodeFraction,
-  decodeHeaderName,
   decodeHeaderOptions,
   decodeRuntimeFlag,
   decodeRuntimeFraction,
@@ -193,7 +192,7 @@ export function decodeRateLimit(config: RateLimit, ctx: Ctx): RateLimitConfig {
     timeoutMs: durationMsOr(config.timeout, RATE_LIMIT_TIMEOUT_MS),
     failureModeDeny: config.failureModeDeny,
     rateLimitedAsResourceExhausted: config.rateLimitedAsResourceExhausted,
-    service: decodeClusterService(service?.grpcService, ctx.at('rate_limit_service').at('grpc_service')),
+    service: decodeGrpcService(service?.grpcService, ctx.at('rate_limit_service').at('grpc_service')),
     enableXRateLimitHeaders: config.enableXRatelimitHeaders === RateLimit_XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
     disableXEnvoyRateLimitedHeader: config.disableXEnvoyRatelimitedHeader,
     rateLimitedStatus: config.rateLimitedStatus !== undefined && config.rateLimitedStatus.code >= 400 ? config.rateLimitedStatus.code : 429,
@@ -235,8 +234,7 @@ export function decodeBandwidthLimit(limit: BandwidthLimit, ctx: Ctx, perRoute: 
   const request = limit.enableMode === REQUEST || limit.enableMode === REQUEST_AND_RESPONSE
   const response = limit.enableMode === RESPONSE || limit.enableMode === REQUEST_AND_RESPONSE
   if (limit.limitKbps === undefined && (perRoute || request || response)) ctx.at('limit_kbps').error('value is required')
-  const given = decodeHeaderName(limit.responseTrailerPrefix, ctx.at('response_trailer_prefix'))
-  const prefix = given === '' ? '' : `${given}-`
+  const prefix = limit.responseTrailerPrefix === '' ? '' : `${limit.responseTrailerPrefix.toLowerCase()}-`
   const trailer = (name: string): string => `${prefix}bandwidth-${name}-ms`
   return {
     statPrefix: limit.statPrefix,

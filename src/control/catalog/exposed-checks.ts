@@ -59,13 +59,18 @@ export class ExposedChecks {
   }
 
   private follow({ instances, checks }: CatalogChange): void {
+    const given = instances.size === 0 ? new Set<number>() : this.givenPorts()
     for (const key of instances) {
       const { node, id } = splitKey(key)
       if (node !== OWN_NODE) continue
       const instance = this.catalog.instance(id)
       // Which service a sidecar stood before that is gone, nobody knows any more.
       if (instance === undefined) this.everythingChanged()
-      else this.changed.add(instance.Proxy?.DestinationServiceID || id)
+      else {
+        this.changed.add(instance.Proxy?.DestinationServiceID || id)
+        // Where a check of another service has its way through a sidecar: that gives way.
+        if (given.size > 0 && this.portsOf(instance).some(port => given.has(port))) this.everythingChanged()
+      }
     }
     for (const key of checks) {
       const { node, id } = splitKey(key)
@@ -106,7 +111,7 @@ export class ExposedChecks {
   private changesOf(ids: readonly string[]): Change[] {
     const changes: Change[] = []
     let others: Set<number> | undefined
-    const given = new Set([...this.catalog.checksOn(OWN_NODE)].flatMap(({ exposed }) => exposed?.Port ?? []))
+    const given = this.givenPorts()
     for (const id of ids) {
       const service = this.catalog.instance(id)
       const checks = this.catalog.checksOfService(OWN_NODE, id).filter(({ registered }) => registered === undefined)
@@ -148,15 +153,22 @@ export class ExposedChecks {
 
   /** What of this machine is registered with a port, as far as the catalog knows. */
   private portsOfOthers(): Set<number> {
-    const ports = new Set<number>()
-    for (const instance of this.catalog.instancesOn(OWN_NODE)) {
-      const { Port, Proxy: proxy } = this.options.merged(instance)
-      const bound = proxy?.Config['bind_port']
-      ports.add(typeof bound === 'number' ? bound : Port)
-      for (const { LocalBindPort } of proxy?.Upstreams ?? []) ports.add(LocalBindPort)
-      for (const { ListenerPort } of proxy?.Expose?.Paths ?? []) ports.add(ListenerPort)
-    }
-    return ports
+    return new Set([...this.catalog.instancesOn(OWN_NODE)].flatMap(instance => this.portsOf(instance)))
+  }
+
+  private portsOf(instance: CatalogInstance): number[] {
+    const { Port, Proxy: proxy } = this.options.merged(instance)
+    const bound = proxy?.Config['bind_port']
+    return [
+      typeof bound === 'number' ? bound : Port,
+      ...(proxy?.Upstreams ?? []).map(({ LocalBindPort }) => LocalBindPort),
+      ...(proxy?.Expose?.Paths ?? []).map(({ ListenerPort }) => ListenerPort),
+    ]
+  }
+
+  /** Those that checks have their way through sidecars at. */
+  private givenPorts(): Set<number> {
+    return new Set([...this.catalog.checksOn(OWN_NODE)].flatMap(({ exposed }) => exposed?.Port ?? []))
   }
 
   /** Said once: each change of the catalog would find it again. */

@@ -52,6 +52,8 @@ async function register(id: string, checks: readonly object[], proxy: object = {
 }
 
 const http = (CheckID: string, url = 'http://10.9.9.9:8080/health?full=1') => ({ CheckID, HTTP: url, Interval: '100ms' })
+/** Whatever the change before has left to be looked at. */
+const settled = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 const ports = (): Record<string, number> =>
   Object.fromEntries([...catalog.checks()].map(({ definition, exposed }) => [definition.CheckID, exposed?.Port ?? 0]))
 const EXPOSE = { Expose: { Checks: true } }
@@ -130,6 +132,19 @@ describe('checks that a sidecar exposes', () => {
     await entries.put({ Kind: 'proxy-defaults', Name: 'global', Config: { bind_address: '127.0.0.9' } })
     await until('they go there', () => catalog.check('a')!.exposed?.Address === '127.0.0.9')
     expect(catalog.check('b')!.exposed).toEqual({ Proxy: 'web-1-sidecar-proxy', Address: '127.0.0.9', Port: 21_501 })
+  })
+
+  it('give way to what another service is registered with later', async () => {
+    expose(21_500, 21_755)
+    await register('web-1', [http('a')], EXPOSE)
+    await until('ports', () => ports()['a'] === 21_500)
+    await settled()
+    await register('web-2', [], { Upstreams: [{ DestinationName: 'db', LocalBindPort: 21_500 }] })
+    await until('another port', () => ports()['a'] === 21_501)
+    await settled()
+    const path = { Path: '/metrics', LocalPathPort: 9_102, ListenerPort: 21_501, Protocol: 'http' }
+    await register('web-3', [], { Expose: { Paths: [path] } })
+    await until('and another', () => ports()['a'] === 21_502)
   })
 
   it('are asked through the sidecar, for what they ask for without it', async () => {

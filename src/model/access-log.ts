@@ -6,7 +6,13 @@ import type { JsonObject } from './metadata.js'
 import type { CustomTag, OtlpTarget, ResourceDetector } from './tracing.js'
 
 export type AccessLogFilter =
-  | { readonly kind: 'statusCode' | 'duration'; readonly op: 'EQ' | 'GE' | 'LE' | 'NE'; readonly value: number }
+  /** A whole number under `runtimeKey` overrides `value` from the runtime layer. */
+  | {
+      readonly kind: 'statusCode' | 'duration'
+      readonly op: 'EQ' | 'GE' | 'LE' | 'NE'
+      readonly value: number
+      readonly runtimeKey: string
+    }
   | { readonly kind: 'notHealthCheck' | 'traceable' }
   | { readonly kind: 'runtime'; readonly fraction: RuntimeFraction }
   | { readonly kind: 'and' | 'or'; readonly filters: readonly AccessLogFilter[] }

@@ -103,6 +103,9 @@ export interface HealthEventRules {
   readonly everySuccess: boolean
 }
 
+/** Most of the answer to a health check that is kept. */
+export const MAX_HEALTH_RESPONSE_BYTES = 64 * 1024
+
 export interface HealthCheck {
   readonly timeoutMs: number
   readonly intervalMs: number
@@ -135,7 +138,7 @@ export interface HealthCheck {
         readonly send: Uint8Array | null
         /** Blocks that the body must have, in this order. */
         readonly receive: readonly Uint8Array[]
-        /** So much of the body is looked at; 0: all of it. */
+        /** So much of the body is looked at. */
         readonly responseBufferBytes: number
       }
     | { readonly kind: 'tcp'; readonly send: Uint8Array | null; readonly receive: readonly Uint8Array[] }

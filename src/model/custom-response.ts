@@ -23,7 +23,7 @@ export type ResponsePolicy =
   | {
       readonly kind: 'redirect'
       readonly to: { readonly uri: string } | { readonly action: RedirectAction }
-      /** null: that of the other route. */
+      /** null: that of the response that is replaced. */
       readonly status: number | null
       readonly responseHeadersToAdd: readonly HeaderOption[]
       readonly requestHeadersToAdd: readonly HeaderOption[]

@@ -8,7 +8,7 @@ import type { Discovery } from './discovery.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { MatchTree } from './match-tree.js'
-import type { HeaderMatcher, RegexRewrite, RuntimeFraction, StringMatcher } from './matcher.js'
+import type { HeaderMatcher, RegexRewrite, RuntimeFlag, RuntimeFraction, StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
 import type { JsonToMetadataConfig, SetFilterStateConfig, SetMetadataRule } from './metadata-filters.js'
 import type { OAuth2Config } from './oauth2.js'
@@ -163,7 +163,7 @@ export interface ExtAuthzConfig {
   readonly clearRouteCache: boolean
   readonly statusOnError: number
   readonly filterEnabled: RuntimeFraction | null
-  readonly denyAtDisable: boolean
+  readonly denyAtDisable: RuntimeFlag
   readonly includePeerCertificate: boolean
   readonly statPrefix: string
   readonly metadataContextNamespaces: readonly string[]
@@ -257,7 +257,7 @@ export type CompressorLibrary =
 
 /** What of one direction is compressed. */
 export interface CompressorDirection {
-  readonly enabled: boolean
+  readonly enabled: RuntimeFlag
   readonly minContentLength: number
   readonly contentTypes: readonly string[]
   readonly contentTypeMatchers: readonly StringMatcher[]
@@ -286,7 +286,7 @@ export type DecompressorLibrary =
   | { readonly kind: 'brotli' | 'zstd'; readonly chunkBytes: number }
 
 export interface DecompressorDirection {
-  readonly enabled: boolean
+  readonly enabled: RuntimeFlag
   readonly ignoreNoTransform: boolean
 }
 
@@ -343,6 +343,9 @@ export interface ExtProcConfig {
   /** Namespaces of dynamic metadata that the processor gets, and may set. */
   readonly forwardedNamespaces: readonly string[]
   readonly receivedNamespaces: readonly string[]
+  /** CEL expressions whose values go with the first message of each direction. */
+  readonly requestAttributes: readonly string[]
+  readonly responseAttributes: readonly string[]
 }
 
 export interface HeaderToMetadataRule {
@@ -525,7 +528,7 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'bandwidthLimit'; readonly config: BandwidthLimitConfig }
   | { readonly kind: 'customResponse'; readonly config: CustomResponseConfig }
   | { readonly kind: 'oauth2'; readonly config: OAuth2Config }
-  | { readonly kind: 'compressor'; readonly removeAcceptEncodingHeader: boolean | null }
+  | { readonly kind: 'compressor'; readonly compressesResponses: boolean; readonly removeAcceptEncodingHeader: boolean | null }
   | { readonly kind: 'onDemand'; readonly config: OnDemandConfig }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'generic' }

@@ -7,7 +7,7 @@ import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { HttpConnectionManager } from './http-connection-manager.js'
 import type { MatchTree } from './match-tree.js'
-import type { RuntimeFraction } from './matcher.js'
+import type { RuntimeFlag } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
 import type { HashPolicy } from './route.js'
@@ -63,6 +63,7 @@ export type NetworkFilter =
       readonly statPrefix: string
       readonly maxConnections: number
       readonly delayMs: number
+      readonly enabled: RuntimeFlag
     }
   | {
       readonly kind: 'localRateLimit'
@@ -71,7 +72,7 @@ export type NetworkFilter =
       readonly maxTokens: number
       readonly tokensPerFill: number
       readonly fillIntervalMs: number
-      readonly enabled: RuntimeFraction | null
+      readonly enabled: RuntimeFlag
     }
   | {
       readonly kind: 'extAuthz'

@@ -14,7 +14,16 @@ export interface OAuth2CookieSettings {
 }
 
 export interface OAuth2Config {
-  readonly tokenEndpoint: { readonly cluster: string; readonly uri: string; readonly timeoutMs: number; readonly retries: number }
+  readonly tokenEndpoint: {
+    readonly cluster: string
+    readonly uri: string
+    /** Of all tries together; 0 is none. */
+    readonly timeoutMs: number
+    readonly retries: number
+    readonly retryBaseMs: number
+    /** Of a wait, and as in Envoy of a try where there may be several. */
+    readonly retryMaxMs: number
+  }
   /** An absolute URL, perhaps with a query. */
   readonly authorizationEndpoint: string
   /** '': signing out ends here. */

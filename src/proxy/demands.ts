@@ -1,11 +1,13 @@
-// What requests ask for that the configuration does not have yet: virtual hosts and clusters, each by a name that a client may have chosen. The registries and the on_demand filter ask and wait here; whoever subscribes (XdsBridge) is told what is newly
-// wanted, and tells what came of it. In a worker process that is the primary. Invariant: bounded by MAX_DEMANDS; what nobody answers ends
-// after a while, what the server does not have ends with its answer, and what came stays until the server takes it back.
+// What requests ask for that the configuration does not have yet: virtual hosts and clusters, each by a name that a client may have chosen.
+// The registries and the on_demand filter ask and wait here; whoever subscribes (XdsBridge) is told what is newly wanted, and tells what
+// came of it. In a worker process that is the primary. Invariant: bounded by MAX_DEMANDS and MAX_DEMANDED_LENGTH, and what one name costs
+// does not grow with the others; what nobody answers ends after a while, what the server does not have ends with its answer, and what came
+// stays until the server takes it back.
 //
 //   ask ──▶ asked ──answered──▶ there ──removed──▶ (gone)
 //             └── absent, or nobody answers in time ──▶ (gone)
 
-import type { Clock, Timer } from '../io/clock.js'
+import { type Clock, NO_TIMER, type Timer } from '../io/clock.js'
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 
 export type DemandKind = 'virtual-host' | 'cluster'
@@ -29,6 +31,8 @@ export interface DemandAnswer {
 
 /** Names that clients chose, of one process. */
 export const MAX_DEMANDS = 10_000
+/** Characters of one. A host has 255 at most, a header that names a cluster may be as long as headers may be. */
+export const MAX_DEMANDED_LENGTH = 1024
 /** What nobody answers by then is asked for no more; who waits that long goes on without. */
 const UNANSWERED_MS = 60_000
 
@@ -40,11 +44,22 @@ interface Entry {
   timer: Timer
 }
 
+/** What is asked of one source. */
+interface Group {
+  readonly kind: DemandKind
+  readonly key: string
+  readonly entries: Map<string, Entry>
+  /** Those that a resource answered, by its name. */
+  readonly answered: Map<string, Set<Entry>>
+}
+
 export class Demands {
   /** Newly wanted. */
   onWanted: ((demand: Demand) => void) | null = null
   onUnwanted: ((demand: Demand) => void) | null = null
-  private readonly entries = new Map<string, Entry>()
+  /** As many as the configuration names sources. */
+  private readonly groups = new Map<string, Group>()
+  private size = 0
   private full = false
 
   constructor(
@@ -63,86 +78,111 @@ export class Demands {
     return () => entry.waiters.delete(done)
   }
 
-  /** Without waiting. Null: too many are wanted. */
+  /** Without waiting. Null: too many are wanted, or the name is too long. */
   want(demand: Demand): Entry | null {
-    const key = keyOf(demand)
-    const known = this.entries.get(key)
+    const { name } = demand
+    const known = this.groups.get(keyOf(demand))?.entries.get(name)
     if (known !== undefined) {
-      if (known.resource === null) this.await(key, known)
+      if (known.resource === null) this.await(known)
       return known
     }
-    if (this.entries.size >= MAX_DEMANDS) {
+    if (name.length > MAX_DEMANDED_LENGTH) return null
+    if (this.size >= MAX_DEMANDS) {
       if (!this.full) this.log(`${MAX_DEMANDS} names are asked for on demand (MAX_DEMANDS): further ones are not`)
       this.full = true
       return null
     }
-    const entry: Entry = { demand, resource: null, waiters: new Set(), timer: { cancel() {} } }
-    this.entries.set(key, entry)
-    this.await(key, entry)
+    const entry: Entry = { demand, resource: null, waiters: new Set(), timer: NO_TIMER }
+    this.groupOf(demand).entries.set(name, entry)
+    this.size++
+    this.await(entry)
     this.onWanted?.(demand)
     return entry
   }
 
-  private await(key: string, entry: Entry): void {
+  private groupOf(demand: Demand): Group {
+    const key = keyOf(demand)
+    let group = this.groups.get(key)
+    if (group === undefined) this.groups.set(key, (group = { kind: demand.kind, key, entries: new Map(), answered: new Map() }))
+    return group
+  }
+
+  private await(entry: Entry): void {
     entry.timer.cancel()
-    entry.timer = this.clock.after(UNANSWERED_MS, () => this.end(key, entry))
+    entry.timer = this.clock.after(UNANSWERED_MS, () => this.end(entry))
   }
 
   /** An update has been applied. */
   answer(kind: DemandKind, source: ConfigSource, { found, missing }: DemandAnswer): void {
-    if (this.entries.size === 0) return
+    const group = this.groups.get(keyOf({ kind, source }))
+    if (group === undefined) return
+    const { entries, answered } = group
     const woken: (() => void)[] = []
     for (const [name, resource] of found) {
-      const entry = this.entries.get(keyOf({ kind, source, name }))
+      const entry = entries.get(name)
       if (entry === undefined) continue
+      release(group, entry)
       entry.resource = resource
+      const others = answered.get(resource)
+      if (others === undefined) answered.set(resource, new Set([entry]))
+      else others.add(entry)
       entry.timer.cancel()
       // A cluster wakes those who wait for it once it is warm.
       if (kind !== 'cluster') woken.push(...take(entry.waiters))
     }
-    const gone = new Set(missing)
-    if (gone.size > 0) {
-      for (const [key, entry] of [...this.entries]) {
-        const { demand, resource } = entry
-        if (demand.kind !== kind || sourceKey(demand.source) !== sourceKey(source)) continue
-        if (gone.has(demand.name) || (resource !== null && gone.has(resource))) this.end(key, entry)
-      }
+    for (const name of missing) {
+      const asked = entries.get(name)
+      if (asked !== undefined) this.end(asked)
+      for (const entry of [...(answered.get(name) ?? [])]) this.end(entry)
     }
     for (const wake of woken) wake()
   }
 
   /** What came under this name may be used now, wherever it came from. */
   ready(kind: DemandKind, name: string): void {
-    if (this.entries.size === 0) return
-    for (const { demand, waiters } of [...this.entries.values()])
-      if (demand.kind === kind && demand.name === name) for (const wake of take(waiters)) wake()
+    for (const group of this.groups.values()) {
+      const entry = group.kind === kind ? group.entries.get(name) : undefined
+      if (entry !== undefined) for (const wake of take(entry.waiters)) wake()
+    }
   }
 
   /** Of one kind: who replaces all subscriptions of a type must not lose these. */
-  *of(kind: DemandKind): IterableIterator<Demand> {
-    for (const { demand } of this.entries.values()) if (demand.kind === kind) yield demand
+  *of(wanted: DemandKind): IterableIterator<Demand> {
+    for (const { kind, entries } of this.groups.values()) if (kind === wanted) for (const { demand } of entries.values()) yield demand
   }
 
   /** Nobody uses the source any more. */
   drop(kind: DemandKind, source: ConfigSource, belongs: (name: string) => boolean): void {
-    for (const [key, entry] of [...this.entries]) {
-      const { demand } = entry
-      if (demand.kind === kind && sourceKey(demand.source) === sourceKey(source) && belongs(demand.name)) this.end(key, entry)
-    }
+    const entries = this.groups.get(keyOf({ kind, source }))?.entries.values() ?? []
+    for (const entry of [...entries]) if (belongs(entry.demand.name)) this.end(entry)
   }
 
   close(): void {
-    for (const { timer } of this.entries.values()) timer.cancel()
-    this.entries.clear()
+    for (const { entries } of this.groups.values()) for (const { timer } of entries.values()) timer.cancel()
+    this.groups.clear()
+    this.size = 0
   }
 
-  private end(key: string, entry: Entry): void {
-    entry.timer.cancel()
-    this.entries.delete(key)
+  private end(entry: Entry): void {
+    const { demand, timer, waiters } = entry
+    const group = this.groups.get(keyOf(demand))
+    if (group?.entries.get(demand.name) !== entry) return
+    timer.cancel()
+    release(group, entry)
+    group.entries.delete(demand.name)
+    if (group.entries.size === 0) this.groups.delete(group.key)
+    this.size--
     this.full = false
-    this.onUnwanted?.(entry.demand)
-    for (const wake of take(entry.waiters)) wake()
+    this.onUnwanted?.(demand)
+    for (const wake of take(waiters)) wake()
   }
+}
+
+/** What answered it does so no more. */
+function release({ answered }: Group, entry: Entry): void {
+  const { resource } = entry
+  const others = resource === null ? undefined : answered.get(resource)
+  if (others?.delete(entry) === true && others.size === 0) answered.delete(resource!)
 }
 
 function take(waiters: Set<() => void>): (() => void)[] {
@@ -151,6 +191,6 @@ function take(waiters: Set<() => void>): (() => void)[] {
   return all
 }
 
-function keyOf({ kind, source, name }: Demand): string {
-  return `${kind} ${name}\0${sourceKey(source)}`
+function keyOf({ kind, source }: Pick<Demand, 'kind' | 'source'>): string {
+  return `${kind} ${sourceKey(source)}`
 }

@@ -31,11 +31,15 @@ interface Entry {
   readonly holder: RouteHolder
   source: ConfigSource
   model: RouteTable | null
+  /** Of the table itself, where others come over VHDS. */
+  domains: ReadonlySet<string>
   users: number
   waiters: Set<Waiter>
   /** `http.<prefix>.rds.<name>.` of each connection manager that uses the table. */
   readonly stats: Set<RdsStats>
 }
+
+const NO_DOMAINS: ReadonlySet<string> = new Set()
 
 export type RdsStats = ReturnType<AdsStats['rds']>
 
@@ -65,7 +69,7 @@ export class RouteRegistry {
     let entry = this.entries.get(name)
     if (entry === undefined) {
       const holder = new RouteHolder(this.empty, (authority, done) => this.askForHost(name, authority, done))
-      entry = { holder, source, model: null, users: 0, waiters: new Set(), stats: new Set() }
+      entry = { holder, source, model: null, domains: NO_DOMAINS, users: 0, waiters: new Set(), stats: new Set() }
       this.entries.set(name, entry)
     }
     entry.users++
@@ -86,6 +90,8 @@ export class RouteRegistry {
     if (--entry.users > 0) return
     entry.holder.current.release()
     this.entries.delete(name)
+    // Requests may wait for a table of a scope.
+    for (const waiter of [...entry.waiters]) waiter.refused()
     if (entry.model?.vhds !== undefined) this.dropHosts(entry.model.vhds, name)
     this.onNamesChange?.()
   }
@@ -164,6 +170,7 @@ export class RouteRegistry {
       else this.virtualHosts.drop(old)
     }
     entry.model = model
+    entry.domains = vhds === undefined ? NO_DOMAINS : new Set(model.virtualHosts.flatMap(({ domains }) => domains))
     for (const stats of entry.stats) stats.config_reload.value++
     this.swap(entry, compiled ?? this.compile(model))
     if (vhds !== undefined || old !== undefined) this.onNamesChange?.()
@@ -194,8 +201,7 @@ export class RouteRegistry {
 
   /** A virtual host of VHDS; in use once its update is settled. */
   putVirtualHost(source: ConfigSource, name: string, host: VirtualHost): readonly ConfigError[] {
-    const table = this.entries.get(tableOf(name))?.model
-    return this.virtualHosts.put(source, name, host, new Set(table?.virtualHosts.flatMap(({ domains }) => domains)))
+    return this.virtualHosts.put(source, name, host, this.entries.get(tableOf(name))?.domains ?? NO_DOMAINS)
   }
 
   removeVirtualHost(source: ConfigSource, name: string): void {
@@ -204,9 +210,16 @@ export class RouteRegistry {
 
   /** An update of virtual hosts is over. */
   settleVirtualHosts(source: ConfigSource, answer: DemandAnswer): void {
-    this.virtualHosts.settle(source)
-    for (const entry of this.entries.values())
-      if (entry.model?.vhds !== undefined && sourceKey(entry.model.vhds) === sourceKey(source)) this.swap(entry, this.compile(entry.model))
+    const changed = this.virtualHosts.settle(source)
+    // Most answers on demand are that there is no such host: they cost no table.
+    if (changed === null || changed.size > 0) {
+      const key = sourceKey(source)
+      for (const [name, entry] of this.entries) {
+        const { model } = entry
+        if (changed?.has(name) !== false && model?.vhds !== undefined && sourceKey(model.vhds) === key)
+          this.swap(entry, this.compile(model))
+      }
+    }
     this.demands.answer('virtual-host', source, answer)
   }
 

@@ -19,8 +19,8 @@ interface Held {
   readonly users: Set<ScopeUser>
   seen: boolean
   readonly scopes: Map<string, RouteScope>
-  /** Names that came in the update under way: two of them may not have one key. */
-  readonly fresh: Set<string>
+  /** Names that came in the update under way, by their keys: two of them may not have one. */
+  readonly fresh: Map<string, string>
 }
 
 export class ScopeRegistry {
@@ -51,7 +51,7 @@ export class ScopeRegistry {
     const key = sourceKey(source)
     let held = this.held.get(key)
     if (held === undefined) {
-      held = { source, users: new Set(), seen: false, scopes: new Map(), fresh: new Set() }
+      held = { source, users: new Set(), seen: false, scopes: new Map(), fresh: new Map() }
       this.held.set(key, held)
       held.users.add(user)
       this.onSourcesChange?.()
@@ -83,11 +83,10 @@ export class ScopeRegistry {
     const held = this.held.get(sourceKey(source))
     if (held === undefined) return []
     const key = scopeKey(scope.key)
-    for (const other of held.fresh)
-      if (other !== scope.name && scopeKey(held.scopes.get(other)!.key) === key)
-        return [{ path: 'key', reason: sameScopeKey(other, scope.name) }]
+    const other = held.fresh.get(key)
+    if (other !== undefined && other !== scope.name) return [{ path: 'key', reason: sameScopeKey(other, scope.name) }]
     held.scopes.set(scope.name, scope)
-    held.fresh.add(scope.name)
+    held.fresh.set(key, scope.name)
     return []
   }
 
@@ -107,10 +106,9 @@ export class ScopeRegistry {
 
   /** Of two scopes with one key the one that came in the last update counts. */
   private dropStale({ scopes, fresh }: Held): void {
-    const keys = new Map([...fresh].map(name => [scopeKey(scopes.get(name)?.key ?? []), name]))
     for (const [name, { key }] of scopes) {
-      const newer = keys.get(scopeKey(key))
-      if (newer === undefined || newer === name || fresh.has(name)) continue
+      const newer = fresh.get(scopeKey(key))
+      if (newer === undefined || newer === name) continue
       scopes.delete(name)
       this.log(sameScopeKey(newer, name))
     }
@@ -199,7 +197,8 @@ export class ScopeUser implements AwaitedConfig {
       this.load(scopedRoutes.rdsSource, name)
       onTableDemanded(scopedRoutes.rdsSource, name)
     }
-    if (!routes.has(name)) return routes.whenReady(name, done, done)
+    // Not held: the listener has another version by now, and this request goes on without the table.
+    if (this.tables.has(name) && !routes.has(name)) return routes.whenReady(name, done, done)
     const soon = setImmediate(done)
     return () => clearImmediate(soon)
   }

@@ -2,10 +2,13 @@
 // name. RouteRegistry holds a source while a table in use names it, and puts the hosts into the tables. Invariant: a source sends its hosts
 // once, whoever asks later, so all of them are kept while the source is held.
 
+import { isDeepStrictEqual } from 'node:util'
 import type { ConfigError } from '../model/config-error.js'
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import type { VirtualHost } from '../model/route.js'
 import { tableOf } from '../model/virtual-host-name.js'
+
+const NO_TABLES: ReadonlySet<string> = new Set()
 
 interface Held {
   readonly source: ConfigSource
@@ -13,8 +16,10 @@ interface Held {
   /** The first update has come. */
   seen: boolean
   readonly hosts: Map<string, VirtualHost>
-  /** Names that came in the update under way: two of them may not share a domain. */
-  readonly fresh: Set<string>
+  /** Whose is each domain (`<table>/<domain>`) that came in the update under way: two virtual hosts may not share one. */
+  readonly freshDomains: Map<string, string>
+  /** Tables whose hosts changed in the update under way. */
+  readonly changed: Set<string>
 }
 
 export class VirtualHostStore {
@@ -23,7 +28,8 @@ export class VirtualHostStore {
   hold(source: ConfigSource): void {
     const key = sourceKey(source)
     const held = this.held.get(key)
-    if (held === undefined) this.held.set(key, { source, users: 1, seen: false, hosts: new Map(), fresh: new Set() })
+    if (held === undefined)
+      this.held.set(key, { source, users: 1, seen: false, hosts: new Map(), freshDomains: new Map(), changed: new Set() })
     else held.users++
   }
 
@@ -53,26 +59,34 @@ export class VirtualHostStore {
     if (held === undefined) return []
     const errors: ConfigError[] = []
     const table = tableOf(name)
-    const others = [...held.fresh].filter(other => other !== name && tableOf(other) === table).map(other => held.hosts.get(other)!)
+    const { hosts, freshDomains, changed } = held
     host.domains.forEach((domain, i) => {
-      if (taken.has(domain) || others.some(other => other.domains.includes(domain)))
+      if (taken.has(domain) || (freshDomains.get(`${table}/${domain}`) ?? name) !== name)
         errors.push({ path: `domains[${i}]`, reason: `duplicate entry '${domain}' in route '${table}'` })
     })
     if (errors.length > 0) return errors
-    held.hosts.set(name, host)
-    held.fresh.add(name)
+    for (const domain of host.domains) freshDomains.set(`${table}/${domain}`, name)
+    if (!isDeepStrictEqual(hosts.get(name), host)) {
+      hosts.set(name, host)
+      changed.add(table)
+    }
     return []
   }
 
   remove(source: ConfigSource, name: string): void {
-    this.held.get(sourceKey(source))?.hosts.delete(name)
+    const held = this.held.get(sourceKey(source))
+    if (held?.hosts.delete(name) === true) held.changed.add(tableOf(name))
   }
 
-  /** An update is over. */
-  settle(source: ConfigSource): void {
+  /** An update is over. Returns the tables that are another now; null: it is the first, so all of them are. */
+  settle(source: ConfigSource): ReadonlySet<string> | null {
     const held = this.held.get(sourceKey(source))
-    if (held === undefined) return
+    if (held === undefined) return NO_TABLES
+    const first = !held.seen
+    const changed = new Set(held.changed)
     held.seen = true
-    held.fresh.clear()
+    held.freshDomains.clear()
+    held.changed.clear()
+    return first ? null : changed
   }
 }

@@ -144,7 +144,7 @@ export class XdsBridge {
     const decode = dynamicDecoder(options, server.gauges.stats, options.log, options.tracked)
     this.secrets = new SecretKind(server, decode, this.named, this.stats, source => this.workloadApiOf(source) !== undefined)
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
-    this.extensions = new ExtensionKind(server, decode, (ms, run) => this.after(ms, run))
+    this.extensions = new ExtensionKind(server, decode, bootstrap, (ms, run) => this.after(ms, run))
     const kinds = [
       new ClusterKind(server, decode, bootstrap, this.stats, () => this.holdCdsAck()),
       new EndpointKind(server, decode),

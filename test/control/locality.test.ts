@@ -177,6 +177,26 @@ describe('order-by-locality', () => {
       'api: from us/b it fails over to listed, then region, then zone, then far, then none',
     ])
 
+    // A subset is where its instances are, not where all of its service's are.
+    await put('/v1/catalog/register', {
+      Node: 'n4',
+      SkipNodeUpdate: true,
+      Service: { ID: 'far-v1', Service: 'far', Port: 1, Connect: { Native: true } },
+    })
+    await put('/v1/config', { Kind: 'service-resolver', Name: 'far', Subsets: { v2: { Filter: 'Service.ID != "far-v1"' } } })
+    const byName = ['far', 'listed', 'region', 'zone', 'none'].map(Service => ({
+      Service,
+      ...(Service === 'far' && { ServiceSubset: 'v2' }),
+    }))
+    const ofSubset = { '*': { Targets: byName, Policy: { Mode: 'order-by-locality', Regions: ['us', 'eu'] } } }
+    await put('/v1/config', { Kind: 'service-resolver', Name: 'api', Failover: ofSubset })
+    await near.until(() => tried(near).join() === inEurope.join())
+    expect((await api.get('/v1/outrigger/explain?from=web&to=api')).body.localities).toContain(
+      'api: from eu/a it fails over to zone, then region, then listed, then far (v2), then none',
+    )
+    await put('/v1/catalog/deregister', { Node: 'n4', ServiceID: 'far-v1' })
+    await put('/v1/config', resolver({ Mode: 'order-by-locality', Regions: ['us', 'eu'] }))
+
     // What moves is tried in its new place; what comes is no more the last; a check that fails moves nothing.
     await place('n1', '10.0.0.1', 'far', { Region: 'eu', Zone: 'a' })
     await near.until(() => tried(near).join() === ['10.0.0.9', '10.0.0.1', '10.0.0.4', '10.0.0.3', '10.0.0.2', ''].join())

@@ -22,6 +22,8 @@ const text = (value: Uint8Array): string => Buffer.from(value).toString()
 const set = (key: string, value: string, append = false) => ({ header: { key, rawValue: bytes(value) }, append })
 /** Parts of the last request that the processor saw, one line each. */
 let seen: string[] = []
+/** Attributes that came with them, by part. */
+let attributes: Record<string, object> = {}
 
 const FIELDS = {
   requestHeaders: 'request head',
@@ -32,8 +34,9 @@ const FIELDS = {
   responseTrailers: 'response trailers',
 } as const
 
-function note({ request }: ProcessingRequest): void {
+function note({ request, attributes: sent }: ProcessingRequest): void {
   if (request.case === undefined) return
+  for (const [filter, struct] of Object.entries(sent)) attributes[`${FIELDS[request.case]} ${filter}`] = struct
   const value = request.value
   const end = 'endOfStream' in value && value.endOfStream ? ' end' : ''
   seen.push(`${FIELDS[request.case]}${'body' in value ? ` ${text(value.body)}` : ''}${end}`)
@@ -121,6 +124,94 @@ const extProc = (config: object): object =>
     message_timeout: '10s',
     ...config,
   })
+const REQUEST_ATTRIBUTES = [
+  'request.path',
+  'request.url_path',
+  'request.query',
+  'request.host',
+  'request.scheme',
+  'request.method',
+  'request.protocol',
+  'request.referer',
+  'request.useragent',
+  'request.size',
+  'request.headers',
+  "request.headers['x-who']",
+  "request.headers['x-none']",
+  "request.method == 'POST' && source.port > 0",
+  'response.code',
+  'response.flags',
+  'upstream.address',
+  'upstream.request_attempt_count',
+  'connection.mtls',
+  'connection.requested_server_name',
+  'connection.tls_version',
+  'connection.termination_details',
+  'destination.port',
+  'xds.cluster_name',
+  'xds.route_name',
+  'xds.listener_direction',
+  'xds.filter_chain_name',
+  'xds.route_metadata',
+  '1.5',
+  '2u',
+  "duration('1.5s')",
+  "['a']",
+]
+/** Of the request of the test below; what is not there is not sent. */
+const SENT_ATTRIBUTES = {
+  'request.path': '/a?b=c',
+  'request.url_path': '/a',
+  'request.query': 'b=c',
+  'request.host': 'h',
+  'request.scheme': 'http',
+  'request.method': 'POST',
+  'request.protocol': 'HTTP/1.1',
+  'request.useragent': 'test',
+  'request.size': 4,
+  'request.headers': 'CelMap value',
+  "request.headers['x-who']": 'Zoë',
+  "request.method == 'POST' && source.port > 0": true,
+  'response.flags': 0,
+  'upstream.request_attempt_count': 0,
+  'connection.mtls': false,
+  'connection.requested_server_name': '',
+  'xds.cluster_name': 'app',
+  'xds.route_name': '',
+  'xds.listener_direction': 0,
+  'xds.filter_chain_name': '',
+  '1.5': '1.5',
+  '2u': 2,
+  "duration('1.5s')": '1.5s',
+  "['a']": 'CelList value',
+}
+const RESPONSE_ATTRIBUTES = [
+  'request.path',
+  'response.code',
+  'response.code_details',
+  'response.flags',
+  'response.grpc_status',
+  'response.headers',
+  "response.headers['x-origin']",
+  'response.trailers',
+  'upstream.port',
+  'upstream.request_attempt_count',
+  'upstream.transport_failure_reason',
+  'xds.cluster_name',
+]
+const ANSWERED_ATTRIBUTES = {
+  'request.path': '/a?b=c',
+  'response.code': 200,
+  'response.code_details': 'via_upstream',
+  'response.flags': 0,
+  'response.grpc_status': 2,
+  'response.headers': 'CelMap value',
+  "response.headers['x-origin']": 'yes',
+  'response.trailers': 'CelMap value',
+  'upstream.request_attempt_count': 1,
+  'upstream.transport_failure_reason': '',
+  'xds.cluster_name': 'app',
+}
 const LISTENERS = {
   heads: {},
   hasty: { message_timeout: '0.2s' },
@@ -133,6 +224,15 @@ const LISTENERS = {
   modes: { allow_mode_override: true },
   rest: { processing_mode: { response_body_mode: 'BUFFERED_PARTIAL' } },
   trailers: { processing_mode: { request_body_mode: 'STREAMED', request_trailer_mode: 'SEND' } },
+  attributes: {
+    request_attributes: REQUEST_ATTRIBUTES,
+    response_attributes: RESPONSE_ATTRIBUTES,
+    processing_mode: { request_body_mode: 'STREAMED', response_body_mode: 'STREAMED' },
+  },
+  late: {
+    request_attributes: ['request.method', 'request.query', 'upstream.transport_failure_reason', 'response.code', 'response.code_details'],
+    processing_mode: { request_header_mode: 'SKIP', request_body_mode: 'BUFFERED' },
+  },
   strict: { mutation_rules: { disallow_is_error: true } },
 } as const
 type Mode = keyof typeof LISTENERS
@@ -232,6 +332,23 @@ describe.each(sides)('%s', (_name, bin) => {
     expect([answer.status, answer.body, seen]).toEqual([200, 'GET /a [] ', ['request head end', 'response head']])
     await ask('heads', {}, 'body')
     expect(seen).toEqual(['request head', 'response head'])
+  })
+
+  it('the attributes that are asked for go with the first message of each direction', async () => {
+    attributes = {}
+    await ask('attributes', { 'x-who': 'Zoë', 'user-agent': 'test' }, 'body', '/a?b=c')
+    const name = 'envoy.filters.http.ext_proc'
+    // Of a map Envoy says no more either; metadata it prints as a message.
+    const metadata = { 'xds.route_metadata': bin === undefined ? 'CelMap value' : '' }
+    expect(attributes).toEqual({
+      [`request head ${name}`]: { ...SENT_ATTRIBUTES, ...metadata, 'destination.port': ports.get('attributes') },
+      [`response head ${name}`]: { ...ANSWERED_ATTRIBUTES, 'upstream.port': origin.port },
+    })
+    attributes = {}
+    await ask('late', {}, 'body')
+    expect(attributes).toEqual({
+      [`request body ${name}`]: { 'request.method': 'POST', 'request.query': '', 'upstream.transport_failure_reason': '' },
+    })
   })
 
   it('the processor changes heads, but not what is not its to change', async () => {

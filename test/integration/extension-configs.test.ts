@@ -201,6 +201,30 @@ describe('network filters', () => {
     ads.kill()
   })
 
+  ours('a connection manager comes so too; with a source that nobody can reach it is refused', async () => {
+    const port = await freePort()
+    const HCM = `${TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`
+    const routes = (status: number): object => ({
+      route_config: {
+        name: 'r',
+        virtual_hosts: [{ name: 'a', domains: ['*'], routes: [{ match: { prefix: '/' }, direct_response: { status } }] }],
+      },
+    })
+    const web = (config: object): object => extension('web', (hcm(config, [router]) as { typed_config: object }).typed_config)
+    const nowhere = { api_config_source: { api_type: 'GRPC', grpc_services: [{ envoy_grpc: { cluster_name: 'nowhere' } }] } }
+    const ads = await new AdsFixture().start()
+    ads.set({ listeners: [listener('front', port, [discovered('web', adsSource, [HCM])])], extensions: [web(routes(201))] })
+    const proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap() })
+    await becomes(port, 201)
+    ads.set({ extensions: [web({ rds: { route_config_name: 'r', config_source: nowhere } })] })
+    await proxy.untilStat(`${network('web')}.update_rejected`, value => value > 0)
+    expect(ads.nacks[0]?.message).toMatch(/web: typed_config\.rds\.config_source.*nowhere/)
+    expect(await statusOf(port)).toBe(201)
+    ads.set({ extensions: [web(routes(202))] })
+    await becomes(port, 202)
+    ads.kill()
+  })
+
   ours('a rule that changes ends the connections that it denies', async () => {
     const port = await freePort()
     const ads = await new AdsFixture().start()

@@ -133,6 +133,9 @@ beforeAll(async () => {
           response_buffer_size: 16,
         },
       }),
+      checked('long-body', app.port, {
+        http_health_check: { path: '/long-body', receive: [hex('well')], response_buffer_size: 0 },
+      }),
       checked('immediate', app.port, {
         interval: '0.3s',
         no_traffic_interval: '0.3s',
@@ -229,6 +232,16 @@ describe('HTTP', () => {
     await healthy('body', 1)
     say('I am, thank you, well')
     await healthy('body', 0)
+  })
+
+  it('a longer answer than is looked at fails no check', async () => {
+    const say = (text: string) => {
+      checkAnswer = () => http(text)
+    }
+    say(`well${'.'.repeat(200_000)}`)
+    await healthy('long-body', 1)
+    say(`${'.'.repeat(200_000)}well`)
+    await healthy('long-body', 0)
   })
 
   it('x-envoy-immediate-health-check-fail in an ordinary answer: out until the next good check', async () => {

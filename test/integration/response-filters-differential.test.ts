@@ -212,6 +212,19 @@ function requests(ports: readonly number[]): Exchange[] {
     ),
     ...[505, 506].map(code => ({ path: '/custom/redirect', headers: { 'x-status': String(code) } })),
     { path: '/custom/redirect', method: 'POST', body: 'body', headers: { 'x-status': '503' } },
+    { path: '/custom/redirect', method: 'OPTIONS', headers: { 'x-status': '503', 'x-forwarded-for': '1.2.3.4', 'x-then': '302' } },
+    { path: '/custom/redirect', method: 'PUT', body: 'b', headers: { 'x-status': '504', expect: '100-continue' } },
+    ...[204, 304].map(code => ({ path: '/custom/local', headers: { 'x-status': String(code) } })),
+    at('/cookie', `${inCookie(b)}; sid=${inCookie(a)}`),
+    at('/cookie', `"${inCookie(b)}"`),
+    at('/cookie', '!!!'),
+    { path: '/header', headers: { 'x-at': '%%%' } },
+    { path: '/header', headers: { 'x-at': base64('127.0.0.1:9') } },
+    { path: '/envelope', headers: { 'mcp-session-id': `${base64(a)};UV:${base64('s1')};UV:${base64('s2')}`, 'x-reply-session': 's1' } },
+    { path: '/envelope', headers: { 'mcp-session-id': `;;${base64(b)};x=1`, 'x-reply-session': 's1' } },
+    { path: '/envelope', headers: { 'mcp-session-id': 'plain' } },
+    { path: '/query/add?%62=1&b=2&gon%65=1&a%20b=c+d#f' },
+    { path: '/query/add?b', headers: { 'x-a': '' } },
     { path: '/custom/direct' },
     { path: '/custom/failed' },
   ]
@@ -388,6 +401,13 @@ describe.skipIf(envoyBin === undefined)('responses and sessions in Envoy and in 
       if (trim(theirs!) !== trim(ours!)) differences.push(`${what}\n  Envoy ${trim(theirs!)}\n  ours  ${trim(ours!)}`)
     }
     if (differences.length > 0) expect.fail(differences.join('\n'))
+  })
+
+  it('answers a HEAD that is sent elsewhere without a body', async () => {
+    const head = { path: '/custom/redirect', method: 'HEAD', headers: { 'x-status': '503' } }
+    expect(await exchange(pair.ours, head)).toMatchObject({ status: 298, body: '', headers: { 'x-custom': '200' } })
+    // Its body comes behind the answer, where a client looks for the next one.
+    await expect(exchange(pair.envoy, head)).rejects.toThrow('Parse Error')
   })
 
   it('limits bodies to the same rate, counts them and tells it alike', async () => {

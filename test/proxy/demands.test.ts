@@ -1,7 +1,7 @@
 // What requests ask for: what is wanted, who is woken, what ends, and the bound.
 import { describe, expect, it } from 'vitest'
 import type { ConfigSource } from '../../src/model/config-source.js'
-import { type Demand, Demands, MAX_DEMANDS } from '../../src/proxy/demands.js'
+import { type Demand, Demands, MAX_DEMANDED_LENGTH, MAX_DEMANDS } from '../../src/proxy/demands.js'
 import { ManualClock } from '../support/manual-clock.js'
 
 const ads: ConfigSource = { kind: 'ads' }
@@ -83,4 +83,48 @@ it('no more than MAX_DEMANDS names are wanted, which is said once', () => {
   expect(said).toEqual([`${MAX_DEMANDS} names are asked for on demand (MAX_DEMANDS): further ones are not`])
   demands.answer('virtual-host', ads, { found: new Map(), missing: ['t/0'] })
   expect(demands.ask(host('t/more'), wake('x'))).not.toBeNull()
+})
+
+it('a name that is longer than any host is not wanted', () => {
+  const { demands, said, wake } = setUp()
+  expect(demands.ask(cluster('c'.repeat(MAX_DEMANDED_LENGTH + 1)), wake('x'))).toBeNull()
+  expect(said).toEqual([])
+  expect(demands.ask(cluster('c'.repeat(MAX_DEMANDED_LENGTH)), wake('x'))).not.toBeNull()
+})
+
+it('what takes the place of an answer ends it, and the one before ends nothing any more', () => {
+  const { demands, said, wake } = setUp()
+  demands.ask(host('t/a'), wake('one'))
+  demands.ask(host('t/b'), wake('two'))
+  demands.answer('virtual-host', ads, {
+    found: new Map([
+      ['t/a', 't/old'],
+      ['t/b', 't/old'],
+    ]),
+    missing: [],
+  })
+  demands.answer('virtual-host', ads, { found: new Map([['t/a', 't/new']]), missing: [] })
+  demands.answer('virtual-host', ads, { found: new Map(), missing: ['t/old'] })
+  expect(said).toEqual(['+t/a', '+t/b', 'one', 'two', '-t/b'])
+  demands.answer('virtual-host', ads, { found: new Map(), missing: ['t/new'] })
+  expect(said.slice(5)).toEqual(['-t/a'])
+})
+
+it('an answer looks at the names in it alone, however many others are wanted', () => {
+  let compared = 0
+  const counting: ConfigSource = {
+    kind: 'path',
+    watchedDirectory: '',
+    get path() {
+      compared++
+      return '/x'
+    },
+  }
+  const { demands } = setUp()
+  for (let i = 0; i < 1000; i++) demands.want({ kind: 'virtual-host', source: counting, name: `t/${i}` })
+  compared = 0
+  demands.answer('virtual-host', counting, { found: new Map(), missing: ['t/1', 't/2'] })
+  demands.ready('virtual-host', 't/3')
+  expect([...demands.of('virtual-host')]).toHaveLength(998)
+  expect(compared).toBeLessThan(10)
 })

@@ -24,6 +24,8 @@ const DRAIN = 'integration/drain.test.ts'
 
 export const CLAIMS: Readonly<Record<string, Claim>> = {
   'a whole body that an `ext_proc` processor': claim('integration/ext-proc.test.ts: a body may be replaced by one of another length'),
+  'metadata as a whole as text': claim('integration/ext-proc.test.ts: the attributes that are asked for go with'),
+  'a `connection_limit` that the runtime': claim('integration/runtime-flags.test.ts: a connection limit counts and refuses'),
   Overload: claim(
     'integration/overload.test.ts: lets clients wait while nobody is accepted, and serves them afterwards',
     'proxy/overload/overload-watch.test.ts: measures the heap and the connections against their maximum',
@@ -33,8 +35,15 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '`query_parameter_mutations` on a query': claim('l7/filters/header-filters.test.ts: changes the query: names in order'),
   '`oauth2`: `RESPONSE_CODE_DETAILS` of': claim('l7/filters/oauth2/oauth2.test.ts: refuses an answer that was not made for this browser'),
   '`oauth2`: a request that has no cookies': claim('l7/filters/oauth2/oauth2.test.ts: that cannot be renewed begins anew'),
+  '`response_buffer_size` of a health check': claim('xds/resources/cluster.test.ts: of how much a health check looks at'),
+  '`oauth2`: a token whose cookie comes twice': claim('l7/filters/oauth2/oauth2.test.ts: whose tokens come twice'),
+  '`oauth2`: tokens that a renewal does not renew': claim(
+    'l7/filters/oauth2/oauth2.test.ts: that is renewed has no token that was not ours',
+  ),
+  '`oauth2`: a `flow_id` that the CSRF': claim('l7/filters/oauth2/oauth2.test.ts: puts nothing that the client wrote into a Set-Cookie'),
   '`oauth2`: tokens that no header': claim('l7/filters/oauth2/oauth2.test.ts: refuses the user where the token endpoint answers'),
   '`RESPONSE_CODE_DETAILS` of an answer by': claim('integration/response-filters-differential.test.ts: answers, asks and logs the same'),
+  '`custom_response` redirect of a HEAD': claim('integration/response-filters-differential.test.ts: answers a HEAD that is sent elsewhere'),
   '`custom_response` redirect of a request': claim('l7/filters/custom-response.test.ts: lets a response through where there is no other'),
   '`Content-Length` and chunk sizes beyond': claim(`${ATTACKS}: HTTP/1 requests`, `${ATTACKS}: answers of a hostile origin`),
   'HTTP/1 responses: bare CR or LF': claim(
@@ -100,6 +109,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   ),
   'SANs and subjects that a matcher tree reads': claim('l7/rbac/matcher-rbac.test.ts: reads the names of a validated certificate only'),
   'an exception out of one connection': claim('io/socket-guard.test.ts: whose event throws is closed, and the exception is told once'),
+  '`cipher_suites`': claim('mtls/tls/cipher-suites.test.ts: nothing said is null; what there is not is named'),
   'TLS floor': claim(`${TLS}: speaks no version below the floor`),
 
   // More lenient.

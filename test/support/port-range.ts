@@ -1,7 +1,7 @@
 // Ports for tests that must know them before they are bound. Each test process holds a range of its own, marked by a folder with its pid
 // in the temporary directory, so that files running side by side (and other checkouts) never choose the same one between the check and
 // the bind. Below the ephemeral range: no outgoing connection takes one meanwhile.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,8 +54,14 @@ function takeRange(): void {
     const folder = join(root, String(range))
     if (!claim(folder)) {
       if (isTaken(folder)) continue
-      // Left by a process that was killed. Of two that take it over at once only one makes the folder.
-      rmSync(folder, { recursive: true, force: true })
+      // Left by a process that was killed. Of two that take it over at once only one moves it away.
+      const old = `${folder}.${process.pid}`
+      try {
+        renameSync(folder, old)
+      } catch {
+        continue
+      }
+      rmSync(old, { recursive: true, force: true })
       if (!claim(folder)) continue
     }
     next = first

@@ -234,6 +234,8 @@ export class LeafCertificates {
     const names: Pick<Leaf, 'dnsSans'> = dnsSans.length === 0 ? {} : { dnsSans }
     const stored: StoredLeaf = { ...issued, ...names, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
     const index = await store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })
+    // Others by now: while it was signed, whoever said so found this one under way.
+    if (!sameNames(dnsSans, this.wantedNames(service))) setImmediate(() => this.namesChanged(service))
     // Told already, by the store's commit, or by that of another replica since.
     const known = this.leaves.get(service)
     if (known !== undefined && known.modifyIndex >= index) return known

@@ -19,9 +19,18 @@ export function namedNode(catalog: CatalogIndex, name: string, id: string): Cata
 
 /** Undefined: it says nothing of itself, or nobody says where it is. */
 export function placeOfCaller(catalog: CatalogIndex, call: GrpcCall): Locality | undefined {
-  const proxyId = call.metadata(PROXY_ID_KEY)
-  if (proxyId === undefined) return undefined
-  const node = namedNode(catalog, call.metadata(NODE_NAME_KEY) ?? '', call.metadata(NODE_ID_KEY) ?? '')
+  const proxyId = said(call, PROXY_ID_KEY)
+  if (proxyId === '') return undefined
+  const node = namedNode(catalog, said(call, NODE_NAME_KEY), said(call, NODE_ID_KEY))
   const proxy = node && catalog.instanceOn(catalog.nodeKey(node.Node), proxyId)
   return proxy && localityOf(catalog, proxy)
+}
+
+/** Percent-encoded, as metadata has ASCII alone; '' = nothing, or nothing that can be read. */
+function said(call: GrpcCall, key: string): string {
+  try {
+    return decodeURIComponent(call.metadata(key) ?? '')
+  } catch {
+    return ''
+  }
 }

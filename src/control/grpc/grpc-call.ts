@@ -38,6 +38,8 @@ export class GrpcCall implements BodyEvents {
   private pendingBytes = 0
   private headSent = false
   private over = false
+  /** Ends it where a message does not come whole in time. */
+  private messageTimer: NodeJS.Timeout | undefined
 
   constructor(stream: ServerStream, head: RequestHead, peer: string, allowance: MessageAllowance) {
     this.stream = stream
@@ -52,7 +54,19 @@ export class GrpcCall implements BodyEvents {
     if (this.over) return
     this.allowance.give(this.pendingBytes)
     this.allowance = allowance
+    clearTimeout(this.messageTimer)
     if (!allowance.take(this.pendingBytes)) this.tooMuchHeld()
+  }
+
+  /** A message of one who is not known is waited for only for so long: what is held of it would be held for ever, and its head too. */
+  expectMessage(): void {
+    const { wholeWithinMs } = this.allowance
+    clearTimeout(this.messageTimer)
+    if (this.over || wholeWithinMs === 0) return
+    this.messageTimer = setTimeout(
+      () => this.end(GrpcStatus.DEADLINE_EXCEEDED, `no whole message within ${wholeWithinMs / 1_000} s`),
+      wholeWithinMs,
+    ).unref()
   }
 
   /** The last value of a metadata key, lower case; undefined when absent. */
@@ -100,6 +114,7 @@ export class GrpcCall implements BodyEvents {
   }
 
   private finish(): void {
+    clearTimeout(this.messageTimer)
     this.pending = []
     this.allowance.give(this.pendingBytes)
     this.pendingBytes = 0
@@ -115,6 +130,7 @@ export class GrpcCall implements BodyEvents {
   onData(chunk: Buffer, end: boolean): void {
     if (this.over) return
     if (chunk.length > 0) {
+      if (this.pendingBytes === 0) this.expectMessage()
       this.pending.push(Buffer.from(chunk))
       this.pendingBytes += chunk.length
       if (this.allowance.take(chunk.length)) this.readMessages()
@@ -151,6 +167,8 @@ export class GrpcCall implements BodyEvents {
         this.end(GrpcStatus.RESOURCE_EXHAUSTED, `a message of ${length} bytes, the limit is ${this.allowance.maxMessageBytes}`)
       if (this.over || this.pendingBytes < PREFIX_BYTES + length) return
       const whole = this.take(PREFIX_BYTES + length)
+      clearTimeout(this.messageTimer)
+      if (this.pendingBytes > 0) this.expectMessage()
       this.events.onMessage(whole.subarray(PREFIX_BYTES))
     }
   }

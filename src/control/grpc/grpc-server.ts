@@ -1,7 +1,7 @@
 // The gRPC port of the control plane, on our own HTTP/2 engine: accepts (plain or TLS with ALPN h2), gives each request to the service
 // whose method its path names, and ends the rest with UNIMPLEMENTED. Made by `ControlPlane`; services are added before `listen`.
 // Node's own http2 resets a request with an empty `:authority` before anyone sees it, and that is what Go clients of a `consul://` target send.
-// Invariants: connections, calls of a connection, heads and messages are bounded, and next to nothing is held of senders that are not known;
+// Invariants: connections, calls of a connection, heads and messages are bounded, and next to nothing is held of senders that are not known, nor for long;
 // an exception of a method ends its call alone.
 import net from 'node:net'
 import tls from 'node:tls'
@@ -32,6 +32,7 @@ const BACKLOG = 4_096
 /** Logins, DNS questions, openings of peerings, and first requests that are going to be refused. */
 const MAX_UNKNOWN_MESSAGE_BYTES = 1024 * 1024
 const MAX_UNKNOWN_HELD_BYTES = 64 * 1024 * 1024
+const UNKNOWN_WHOLE_WITHIN_MS = 15_000
 const MAX_HELD_BYTES = 512 * 1024 * 1024
 const HANDSHAKE_TIMEOUT_MS = 10_000
 /** A client that is silent for this long is asked whether it is still there, and has as long to answer. */
@@ -59,7 +60,7 @@ export class GrpcServer {
   private readonly methods = new Map<string, GrpcMethod>()
   private readonly connections = new Map<net.Socket, Http2ServerCodec | null>()
   private readonly servers: net.Server[] = []
-  private readonly unknown = new MessageAllowance(MAX_UNKNOWN_MESSAGE_BYTES, MAX_UNKNOWN_HELD_BYTES)
+  private readonly unknown = new MessageAllowance(MAX_UNKNOWN_MESSAGE_BYTES, MAX_UNKNOWN_HELD_BYTES, UNKNOWN_WHOLE_WITHIN_MS)
   /** Methods that learn who sends only from a message give it to their call. */
   readonly known: MessageAllowance
 
@@ -157,6 +158,7 @@ export class GrpcServer {
           call.end(GrpcStatus.INTERNAL, 'internal error')
         }
         if (end) call.halfClosed()
+        else call.expectMessage()
       },
       onBadRequest: stream => stream.reset('protocol-error'),
       onIdle() {},

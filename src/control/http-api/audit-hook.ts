@@ -1,7 +1,7 @@
 // Tells the audit log of every request that changes something, or tried to: after its answer, with the accessor of its token. Added to the
 // server by server.ts before its routes, and to those routes alone that change something: reads pay nothing for it.
 // What it writes down of a request is its path and a few names out of its body, never a value, a query or a secret.
-import type { FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler, preValidationHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, onResponseHookHandler } from 'fastify'
 import type { AuditOutcome } from '../audit/audit-log.js'
 import type { ApiContext } from './context.js'
 import { routeKey } from './permissions.js'
@@ -10,13 +10,13 @@ import { presentedToken } from './token.js'
 
 /** Requests that write and change nothing that anybody looks after: heartbeats, questions with a body, previews. */
 const NO_CHANGES =
-  /^PUT \/v1\/(agent\/check\/|session\/renew\/|outrigger\/agents\/lease|coordinate\/|outrigger\/(intentions\/preview|config-entries\/check|plan))|^POST \/v1\/(outrigger\/dns|discovery-chain\/|agent\/connect\/authorize|acl\/templated-policy\/preview)|^\w+ \/v1\/query\/:x\/execute/
+  /^PUT \/v1\/(agent\/check\/(pass|warn|fail|update)\/|session\/renew\/|outrigger\/agents\/lease|coordinate\/|outrigger\/(intentions\/preview|config-entries\/check|plan))|^POST \/v1\/(outrigger\/dns|discovery-chain\/|agent\/connect\/authorize|acl\/templated-policy\/preview)|^\w+ \/v1\/internal\/acl\/authorize|^\w+ \/v1\/query\/:x\/execute/
 
 /** Route -> area; the first that fits. */
 const AREAS: readonly (readonly [RegExp, string])[] = [
   [/\/v1\/connect\/intentions/, 'intentions'],
   [/\/v1\/(config|outrigger\/config-entries)/, 'config'],
-  [/\/v1\/(agent\/service|agent\/maintenance|catalog)/, 'services'],
+  [/\/v1\/(agent\/service|agent\/check|agent\/maintenance|catalog)/, 'services'],
   [/\/v1\/(connect\/ca|outrigger\/ca)/, 'ca'],
   [/\/v1\/(acl|agent\/token)/, 'acl'],
   [/\/v1\/(kv|txn)/, 'kv'],
@@ -46,7 +46,7 @@ export function auditWrites(app: FastifyInstance, context: ApiContext): void {
   app.addHook('onRoute', route => {
     const changes = new Set([route.method].flat().filter(method => isChange(method, route.url)))
     if (changes.size === 0) return
-    const before: preValidationHookHandler = (request, _reply, done) => {
+    const before: onRequestHookHandler = (request, _reply, done) => {
       if (changes.has(request.method)) noteToken(request)
       done()
     }
@@ -54,7 +54,7 @@ export function auditWrites(app: FastifyInstance, context: ApiContext): void {
       if (changes.has(request.method)) record(request, reply)
       done()
     }
-    route.preValidation = [before, ...[route.preValidation ?? []].flat()]
+    route.onRequest = [before, ...[route.onRequest ?? []].flat()]
     route.onResponse = [...[route.onResponse ?? []].flat(), after]
   })
 }

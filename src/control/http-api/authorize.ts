@@ -2,7 +2,7 @@
 // server by server.ts before its routes. Invariant: a request whose token is unknown reaches no handler, and a server with a route that the
 // table does not know does not start.
 import assert from 'node:assert/strict'
-import type { FastifyInstance, FastifyRequest, preHandlerHookHandler, preSerializationHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler, preHandlerHookHandler, preSerializationHookHandler } from 'fastify'
 import { Access } from '../acl/access.js'
 import { notFound } from '../acl/acl-error.js'
 import type { TokenJudge } from '../acl/acl-system.js'
@@ -20,6 +20,8 @@ interface RouteConfig {
   readonly forwarded?: boolean
   /** Nobody needs a token for it. */
   readonly isPublic?: boolean
+  /** The handler reads the body itself: its permission goes by the rest. */
+  readonly rawBody?: boolean
 }
 
 /** An agent answers the routes about its machine alone, whose permissions ask for nothing but that. */
@@ -43,7 +45,7 @@ export function authorizeWith(judge: TokenJudge, app: FastifyInstance, local: Lo
       assert(permission, `${method} ${route.url}: no permission says who may use it`)
       if (!WITHOUT_TOKEN.has(`${method} ${route.url}`)) permissions.set(method, permission)
     }
-    const ask: preHandlerHookHandler = (request, _reply, done) => {
+    const ask: onRequestHookHandler & preHandlerHookHandler = (request, _reply, done) => {
       const permission = permissions.get(request.method)
       if (permission === undefined) return done()
       const resolved = judge.resolveRequest(presentedToken(request))
@@ -61,7 +63,9 @@ export function authorizeWith(judge: TokenJudge, app: FastifyInstance, local: Lo
       if (sizeOf(seen) !== sizeOf(payload)) reply.header(FILTERED, 'true')
       done(null, seen)
     }
-    route.preHandler = [ask, ...[route.preHandler ?? []].flat()]
+    // A body that nobody reads yet says nothing to its permission, and may be long: it is not waited for.
+    if (config?.rawBody === true) route.onRequest = [...[route.onRequest ?? []].flat(), ask]
+    else route.preHandler = [ask, ...[route.preHandler ?? []].flat()]
     if ([...permissions.values()].some(({ filter }) => filter !== undefined))
       route.preSerialization = [...[route.preSerialization ?? []].flat(), leaveOut]
   })

@@ -7,16 +7,18 @@ import { localityOf } from '../catalog/instance-locality.js'
 import { type Distance, distance, type Locality } from '../catalog/locality.js'
 import type { CompiledDiscoveryChain, DiscoveryTarget } from '../discovery-chain/types.js'
 import { orderedFailover } from '../snapshot/failover-order.js'
+import { instancesOfTarget } from './target-instances.js'
 
 /** One line for each place; none where the target does not ask for the nearest. */
-export function explainLocality(catalog: CatalogIndex, from: string, target: DiscoveryTarget): string[] {
+export function explainLocality(catalog: CatalogIndex, datacenter: string, from: string, target: DiscoveryTarget): string[] {
   if (target.PrioritizeByLocality?.Mode !== 'failover' || target.Peer) return []
-  return placesOf(catalog, from).map(([name, place]) => `${target.Service}: ${lineOf(catalog, name, place, target)}`)
+  return placesOf(catalog, from).map(([name, place]) => `${target.Service}: ${lineOf(catalog, datacenter, name, place, target)}`)
 }
 
 /** One line for each place and each failover that is ordered by it. */
 export function explainFailoverOrder(
   catalog: CatalogIndex,
+  datacenter: string,
   from: string,
   chain: CompiledDiscoveryChain,
   ofPeer: (peer: string, service: string) => readonly (Locality | undefined)[],
@@ -24,8 +26,10 @@ export function explainFailoverOrder(
   return placesOf(catalog, from).flatMap(([name, place]) => {
     const ordered = orderedFailover(chain, {
       from: () => place,
-      of: ({ Service, Peer }) =>
-        Peer ? ofPeer(Peer, Service) : catalog.connectInstancesOf(Service).map(instance => localityOf(catalog, instance)),
+      of: target =>
+        target.Peer
+          ? ofPeer(target.Peer, target.Service)
+          : instancesOfTarget(catalog, datacenter, target).map(instance => localityOf(catalog, instance)),
     })
     return Object.values(ordered.Nodes).flatMap(node => {
       const failover = node.Type === 'resolver' ? node.Resolver.Failover : undefined
@@ -49,10 +53,10 @@ function placesOf(catalog: CatalogIndex, from: string): [string, Locality | unde
   return [...places].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-function lineOf(catalog: CatalogIndex, name: string, place: Locality | undefined, target: DiscoveryTarget): string {
+function lineOf(catalog: CatalogIndex, datacenter: string, name: string, place: Locality | undefined, target: DiscoveryTarget): string {
   if (place === undefined) return 'where a proxy says no locality, and neither its service nor its node does, all instances are alike'
   const tiers = new Map<Distance, { all: number; well: number }>()
-  for (const instance of catalog.connectInstancesOf(target.Service)) {
+  for (const instance of instancesOfTarget(catalog, datacenter, target)) {
     const at = distance(place, localityOf(catalog, instance))
     const tier = tiers.get(at) ?? { all: 0, well: 0 }
     const well = isWell(catalog.health(instance), target.Subset.OnlyPassing) ? 1 : 0

@@ -1,12 +1,10 @@
 // Does a request find somebody? Of each target that it may end at: how many of the instances that its subset has are healthy, and where there is
-// none (nor one of its failover targets), why its requests get a 503. Part of `/v1/outrigger/explain`. The same instances, by the same filter, are
-// made endpoints of by snapshot/build-snapshot.ts.
+// none (nor one of its failover targets), why its requests get a 503. Part of `/v1/outrigger/explain`.
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import { isWell } from '../catalog/check-definition.js'
-import { subsetFilter } from '../config-entries/filter-expression.js'
 import type { Destination } from '../discovery-chain/follow-chain.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
-import { healthEntry } from './shapes.js'
+import { instancesOfTarget } from './target-instances.js'
 
 export interface Reach {
   /** Some request finds an instance. */
@@ -46,9 +44,7 @@ function find(catalog: CatalogIndex, datacenter: string, target: DiscoveryTarget
     return { healthy: 0, lack: apps === 0 ? `${service} has no instance` : `none of the ${apps} instances of ${service} has a sidecar` }
   }
   const { Filter, OnlyPassing } = target.Subset
-  const fits = subsetFilter(Filter)
-  const chosen =
-    fits === undefined ? instances : instances.filter(each => each.Kind === 'terminating-gateway' || fits(healthEntry(catalog, each)))
+  const chosen = instancesOfTarget(catalog, datacenter, target)
   if (chosen.length === 0) return { healthy: 0, lack: `none of the ${instances.length} instances of ${service} fits ${Filter}` }
   const healthy = chosen.filter(instance => isWell(catalog.health(instance), OnlyPassing)).length
   const nobody =

@@ -67,8 +67,8 @@ export function explainRequest(context: ApiContext, request: FastifyRequest): ob
     reason: led + deciding.reason,
     targets: targets.map(({ precedence: _precedence, ...target }) => target),
     localities: [
-      ...new Set(destinations.flatMap(({ target }) => explainLocality(catalog, from, target))),
-      ...explainFailoverOrder(catalog, from, chain, (peer, service) =>
+      ...new Set(destinations.flatMap(({ target }) => explainLocality(catalog, node.datacenter, from, target))),
+      ...explainFailoverOrder(catalog, node.datacenter, from, chain, (peer, service) =>
         (peeringTable.imported(peer, service)?.ways ?? []).map(({ Locality }) => Locality),
       ),
     ],

@@ -230,7 +230,8 @@ export class ConsulServers implements AdsTargetSource {
       ['outrigger-node-name', proxy.nodeName],
       ['outrigger-node-id', proxy.nodeId],
     ] as const
-    return said.filter(([, value]) => value !== '')
+    // Metadata has ASCII alone.
+    return said.flatMap(([key, value]) => (value === '' ? [] : [[key, encodeURIComponent(value)]]))
   }
 
   private async ask(channel: ServerChannel, left: Promise<never>): Promise<never> {

@@ -2,6 +2,7 @@
 // are. Called by upstream/health/health-checker, which keeps time and thresholds; this only speaks.
 
 import { SocketTransport } from '../../io/socket-transport.js'
+import { type HealthCheck, MAX_HEALTH_RESPONSE_BYTES } from '../../model/cluster.js'
 import { bindHostOf, Dial } from '../../upstream/connect/connector.js'
 import type {
   CancelableCheck,
@@ -18,8 +19,8 @@ import { grpcFrame, grpcMessageOf } from '../grpc/grpc-frame.js'
 import { ProtobufReader, ProtobufWriter } from '../grpc/protobuf-writer.js'
 import type { UpstreamTlsSource } from './upstream-pools.js'
 
-/** Most of an answer that is kept. Of gRPC more is a failed check. */
-const MAX_BODY_BYTES = 64 * 1024
+/** Longest answer of a gRPC check; more is a failed one. */
+const MAX_BODY_BYTES = MAX_HEALTH_RESPONSE_BYTES
 const GRPC_PATH = '/grpc.health.v1.Health/Check'
 /** grpc.health.v1: HealthCheckRequest.service, HealthCheckResponse.status and the one good value of the latter. */
 const SERVICE_FIELD = 1
@@ -148,8 +149,7 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
 
   onData(chunk: Buffer, end: boolean): void {
     const { check } = this.request
-    const wanted = check.kind === 'grpc' ? MAX_BODY_BYTES + 1 : check.receive.length === 0 ? 0 : check.responseBufferBytes || MAX_BODY_BYTES
-    const left = wanted - this.body.length
+    const left = wantedBytes(check) - this.body.length
     if (left > 0) this.body = Buffer.concat([this.body, chunk.subarray(0, left)])
     if (this.body.length > MAX_BODY_BYTES)
       this.finish({ kind: 'network', timeout: false, reason: `the answer is longer than ${MAX_BODY_BYTES} bytes` })
@@ -202,6 +202,13 @@ export function requestHead(method: string, path: string, authority: string, hea
     hostName: 'Host',
     expectContinue: false,
   }
+}
+
+/** How much of an answer a check looks at, and one more of gRPC to know a longer one. */
+function wantedBytes(check: HealthCheck['check']): number {
+  if (check.kind === 'grpc') return MAX_BODY_BYTES + 1
+  if (check.kind !== 'http' || check.receive.length === 0) return 0
+  return check.responseBufferBytes
 }
 
 /** The status of a HealthCheckResponse; 0 when there is none. */

@@ -188,11 +188,12 @@ class BandwidthLimitFilter implements StreamFilter {
     return this.request === null ? trailers : this.request.trailers(trailers)
   }
 
-  responseHead(call: FilterCall, _head: ResponseHead): FilterStatus {
+  responseHead(call: FilterCall, head: ResponseHead): FilterStatus {
     const { limit } = this
     if (!limit.config.response) return 'continue'
     const body = throttledResponse(this, responseControl(call))
-    const { trailers } = limit.config
+    // A tunnel has no trailers, and its other direction outlives this one's end.
+    const trailers = head.upgraded ? null : limit.config.trailers
     const tell = trailers === null ? null : (list: HeaderList, durationMs: number) => this.tell(trailers, list, durationMs)
     this.response = new LimitedBody(limit, limit.response, body, requestControl(call).bufferLimitBytes, tell)
     return 'continue'

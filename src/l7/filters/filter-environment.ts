@@ -5,7 +5,7 @@
 import { type Clock, systemClock } from '../../io/clock.js'
 import type { Counter, Gauge } from '../../metrics/stat.js'
 import type { HcmStats } from '../../metrics/stat-names.js'
-import type { StatScope, StatsStore } from '../../metrics/stats-store.js'
+import type { StatScope, StatSource, StatsStore } from '../../metrics/stats-store.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { Metadata } from '../../model/metadata.js'
 import type { DataSource } from '../../model/tls.js'
@@ -72,6 +72,8 @@ export class FilterContext {
   readonly clock: Clock
   readonly wallClock: () => number
   private readonly enders: (() => void)[] = []
+  /** By their prefixes: what routes say is compiled anew whenever they change, and counts on in the scope that it had. */
+  private readonly scopes = new Map<string, StatScope>()
 
   constructor(env: FilterEnvironment) {
     this.env = env
@@ -83,9 +85,7 @@ export class FilterContext {
 
   /** A scope of the store below the root, released with the filters. */
   scope(prefix: string): StatScope {
-    const scope = this.env.store.scope(prefix)
-    this.enders.push(() => scope.release())
-    return scope
+    return this.scopeOf(this.env.store, prefix, prefix)
   }
 
   /** Counters `http.<prefix>.<name>.<counter>`, all there (with 0) from the start. */
@@ -102,9 +102,22 @@ export class FilterContext {
   }
 
   httpScope(name: string): StatScope {
-    const scope = this.env.stats.scope.scope(name)
-    this.enders.push(() => scope.release())
+    return this.scopeOf(this.env.stats.scope, name, `http ${name}`)
+  }
+
+  private scopeOf(source: StatSource, prefix: string, key: string): StatScope {
+    let scope = this.scopes.get(key)
+    if (scope === undefined) {
+      scope = source.scope(prefix)
+      this.scopes.set(key, scope)
+      this.enders.push(() => this.dropScope(key))
+    }
     return scope
+  }
+
+  private dropScope(key: string): void {
+    this.scopes.get(key)?.release()
+    this.scopes.delete(key)
   }
 
   /** alt_stat_name of a cluster where it has one, else its name. */

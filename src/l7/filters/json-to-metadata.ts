@@ -8,13 +8,12 @@ import type { HeaderList } from '../codec/header-list.js'
 import { compileFullMatch } from '../match/regex.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import { JsonDocument, type JsonScalar } from './json-document.js'
 import { requestControl } from './request-control.js'
 import { responseControl } from './response-control.js'
 
 /** Envoy's bound of one value. */
 const MAX_VALUE_BYTES = 8 * 1024
-
-type Scalar = string | number | boolean
 
 export function jsonToMetadataFilter(
   name: string,
@@ -79,17 +78,17 @@ class CompiledRules {
       for (const { onMissing } of rules.rules) found.take(onMissing, undefined)
       return
     }
-    let document: unknown
+    let document: JsonDocument
     try {
-      document = JSON.parse(body.toString('utf8'))
+      document = new JsonDocument(body.toString('utf8'))
     } catch {
       stats.invalid.value++
       for (const { onError } of rules.rules) found.take(onError, undefined)
       return
     }
     for (const { path, onPresent, onMissing } of rules.rules) {
-      const parent = parentOf(document, path)
-      if (parent === undefined || !found.take(onPresent, scalarIn(parent, path.at(-1)!))) found.take(onMissing, undefined)
+      if (!document.has(path) || !found.take(onPresent, document.scalar(path, onPresent?.type === 'STRING')))
+        found.take(onMissing, undefined)
     }
     stats.success.value++
   }
@@ -138,24 +137,6 @@ class JsonToMetadataFilter implements StreamFilter {
   }
 }
 
-/** What the last key of the path is asked of: an object, or as in Envoy a list that is the whole document. */
-function parentOf(document: unknown, path: readonly string[]): object | undefined {
-  let node = document
-  for (const key of path.slice(0, -1)) {
-    node = isObject(node) && Object.hasOwn(node, key) ? (node as Record<string, unknown>)[key] : undefined
-    if (!isObject(node)) return undefined
-  }
-  return typeof node === 'object' && node !== null ? node : undefined
-}
-
-const isObject = (node: unknown): node is object => typeof node === 'object' && node !== null && !Array.isArray(node)
-
-/** What stands there, where it is no object, list or null. */
-function scalarIn(parent: object, key: string): Scalar | undefined {
-  const node = isObject(parent) && Object.hasOwn(parent, key) ? (parent as Record<string, unknown>)[key] : undefined
-  return typeof node === 'string' || typeof node === 'number' || typeof node === 'boolean' ? node : undefined
-}
-
 /** What the rules of one body found: written when all have been asked, so that none sees what another has found. */
 class Findings {
   private readonly call: FilterCall
@@ -166,7 +147,7 @@ class Findings {
   }
 
   /** False: there is none of the type that is asked for, or it is too long. */
-  take(target: JsonMetadataTarget | null, value: Scalar | undefined): boolean {
+  take(target: JsonMetadataTarget | null, value: JsonScalar | undefined): boolean {
     if (target === null) return true
     const { namespace, key, type, keepsPresent } = target
     if (keepsPresent && this.call.info.dynamicMetadata(namespace)?.[key] !== undefined) return true
@@ -181,14 +162,13 @@ class Findings {
   }
 }
 
-function converted(value: Scalar, type: JsonMetadataTarget['type']): Scalar | undefined {
+function converted(value: JsonScalar, type: JsonMetadataTarget['type']): JsonScalar | undefined {
   switch (type) {
     case 'PROTOBUF_VALUE':
       return value
     case 'STRING':
-      // As Envoy prints them; it prints a whole number that was written with an exponent or a fraction as a double too.
-      if (typeof value === 'boolean') return value ? '1' : '0'
-      return typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(6) : String(value)
+      // As Envoy prints them; numbers are texts already.
+      return typeof value === 'boolean' ? (value ? '1' : '0') : String(value)
     case 'NUMBER': {
       const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)
       return Number.isFinite(number) ? number : undefined

@@ -4,11 +4,11 @@
 import type { AccessLog, AccessLogFilter, LogFormat } from '../../model/access-log.js'
 import type { Metadata } from '../../model/metadata.js'
 import { accessLogType, compileJsonFormat, compileTextFormat, type FormatFunction } from '../format/header-format.js'
-import { grpcStatusOf, httpToGrpcStatus } from '../grpc/grpc.js'
+import { grpcStatusFor } from '../grpc/response-status.js'
 import { compileCel } from '../match/cel-test.js'
 import { compileHeaderMatcher } from '../match/header-matcher.js'
 import { compileMetadataMatcher, metadataValue } from '../match/metadata-matcher.js'
-import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime } from '../match/runtime-fraction.js'
+import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime, runtimeInteger } from '../match/runtime-fraction.js'
 import { responseFlagBit } from '../stream/response-flags.js'
 import { HEALTH_CHECK_STATE, type StreamInfo } from '../stream/stream-info.js'
 
@@ -66,9 +66,9 @@ export function compileAccessLogFilter(
 ): (info: StreamInfo) => boolean {
   switch (filter.kind) {
     case 'statusCode':
-      return compare(filter.op, filter.value, info => info.responseCode)
+      return compare(filter, options.runtime, info => info.responseCode)
     case 'duration':
-      return compare(filter.op, filter.value, info => Math.floor((info.endedAt === 0 ? performance.now() : info.endedAt) - info.startedAt))
+      return compare(filter, options.runtime, info => Math.floor((info.endedAt === 0 ? performance.now() : info.endedAt) - info.startedAt))
     case 'notHealthCheck':
       return info => info.filterState(HEALTH_CHECK_STATE) !== true
     case 'traceable':
@@ -119,24 +119,25 @@ export function compileAccessLogFilter(
   }
 }
 
-function compare(op: 'EQ' | 'GE' | 'LE' | 'NE', value: number, read: (info: StreamInfo) => number): (info: StreamInfo) => boolean {
-  switch (op) {
-    case 'EQ':
-      return info => read(info) === value
-    case 'GE':
-      return info => read(info) >= value
-    case 'LE':
-      return info => read(info) <= value
-    case 'NE':
-      return info => read(info) !== value
-  }
+type Comparison = Extract<AccessLogFilter, { kind: 'statusCode' | 'duration' }>
+
+function compare(
+  { op, value, runtimeKey }: Comparison,
+  runtime: Runtime,
+  read: (info: StreamInfo) => number,
+): (info: StreamInfo) => boolean {
+  return info => compared(op, read(info), runtimeInteger(value, runtimeKey, runtime))
 }
 
-/** Of the trailers, the head, or what the HTTP status means in gRPC (Envoy's GrpcStatusFilter). */
-function grpcStatusFor(info: StreamInfo): number {
-  if (info.grpcStatus >= 0) return info.grpcStatus
-  const inTrailers = info.responseTrailers === null ? -1 : grpcStatusOf(info.responseTrailers)
-  if (inTrailers !== -1) return inTrailers
-  const inHead = info.response === null ? -1 : grpcStatusOf(info.response.headers)
-  return inHead !== -1 ? inHead : httpToGrpcStatus(info.responseCode)
+function compared(op: Comparison['op'], found: number, value: number): boolean {
+  switch (op) {
+    case 'EQ':
+      return found === value
+    case 'GE':
+      return found >= value
+    case 'LE':
+      return found <= value
+    case 'NE':
+      return found !== value
+  }
 }

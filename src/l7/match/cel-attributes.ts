@@ -1,12 +1,13 @@
 // Envoy's attributes (request.*, connection.*, …) of a connection and its request, as CEL sees them: integers as bigint, absent ones left out.
-// Called by cel-test.ts for the groups that an expression names.
+// Called by cel-test.ts for the groups that an expression names. Some are '' where there is nothing, as in Envoy: an expression that compares
+// them has a value.
 
 import { evaluate } from '@marcbachmann/cel-js'
 import type { CelRoot } from '../../model/cel-expression.js'
 import type { Metadata } from '../../model/metadata.js'
 import { fromByteString } from '../codec/byte-string.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { grpcStatusOf } from '../grpc/grpc.js'
+import { grpcStatusFor } from '../grpc/response-status.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { pathOnly } from './route-match.js'
@@ -15,6 +16,7 @@ type Attributes = Record<string, unknown>
 
 /** cel-js does not export its class. */
 const { fromMilliseconds } = (evaluate('duration("0s")') as { constructor: { fromMilliseconds(ms: number): unknown } }).constructor
+const LENGTH = /^\d{1,16}$/
 const TLS_VERSIONS: Readonly<Record<string, string>> = { 'TLSv1.2': 'TLSv1.2', 'TLSv1.3': 'TLSv1.3' }
 const DIRECTIONS = { UNSPECIFIED: 0n, INBOUND: 1n, OUTBOUND: 2n } as const
 
@@ -39,10 +41,10 @@ export function celAttributes(root: CelRoot, connection: ConnectionInfo, info: S
   }
 }
 
-/** Without what is undefined or ''; bytes as the text that they are, since an expression's literals are text. */
+/** Without what is undefined; bytes as the text that they are, since an expression's literals are text. */
 function present(attributes: Attributes): Attributes {
   for (const [name, value] of Object.entries(attributes))
-    if (value === undefined || value === '') delete attributes[name]
+    if (value === undefined) delete attributes[name]
     else if (typeof value === 'string') attributes[name] = fromByteString(value)
   return attributes
 }
@@ -63,28 +65,34 @@ function connectionAttributes(connection: ConnectionInfo, info: StreamInfo | nul
     subject_local_certificate: tls?.localSubject,
     dns_san_local_certificate: tls?.localDnsSans[0],
     uri_san_local_certificate: tls?.localUriSans[0],
-    subject_peer_certificate: peer?.subject,
+    subject_peer_certificate: tls === null ? undefined : (peer?.subject ?? ''),
     dns_san_peer_certificate: peer?.dnsSans[0],
     uri_san_peer_certificate: peer?.uriSans[0],
     sha256_peer_certificate_digest: peer?.sha256,
-    termination_details: info?.connectionTerminationDetails,
+    termination_details: info?.connectionTerminationDetails || undefined,
   })
 }
 
 function requestAttributes(info: StreamInfo): Attributes {
   const { request } = info
-  const shared = { time: new Date(info.startTimeMs), duration: durationOf(info.startedAt, info.endedAt), size: BigInt(info.bytesReceived) }
+  // The length that was announced, since the body may be still to come.
+  const announced = request?.headers.get('content-length')
+  const shared = {
+    time: new Date(info.startTimeMs),
+    duration: durationOf(info.startedAt, info.endedAt),
+    size: BigInt(announced !== undefined && LENGTH.test(announced) ? announced : info.bytesReceived),
+  }
   if (request === null) return present(shared)
   const { path } = request
   const question = path.indexOf('?')
   const { headers } = request
   return present({
     ...shared,
-    path,
+    path: path || undefined,
     url_path: pathOnly(path),
-    query: question === -1 ? undefined : path.slice(question + 1),
-    host: request.authority,
-    scheme: request.scheme,
+    query: question === -1 ? '' : path.slice(question + 1),
+    host: request.authority || undefined,
+    scheme: request.scheme || undefined,
     method: request.method,
     protocol: request.version === 'HTTP/2' ? 'HTTP/2' : request.version,
     id: headers.get('x-request-id'),
@@ -97,15 +105,14 @@ function requestAttributes(info: StreamInfo): Attributes {
 
 function responseAttributes(info: StreamInfo): Attributes {
   const { response, responseTrailers } = info
-  const inTrailers = responseTrailers === null ? -1 : grpcStatusOf(responseTrailers)
-  const grpc = inTrailers !== -1 || response === null ? inTrailers : grpcStatusOf(response.headers)
+  const viaUpstream = response !== null && info.upstreamHost !== null ? 'via_upstream' : undefined
   return present({
     code: info.responseCode === 0 ? undefined : BigInt(info.responseCode),
-    code_details: info.responseCodeDetails,
+    code_details: info.responseCodeDetails || viaUpstream,
     flags: BigInt(info.responseFlags),
     size: BigInt(info.bytesSent),
     total_size: BigInt(info.bytesSent + (response === null ? 0 : headBytes(response.headers))),
-    grpc_status: grpc === -1 ? undefined : BigInt(grpc),
+    grpc_status: info.responseCode === 0 && response === null ? undefined : BigInt(grpcStatusFor(info)),
     headers: response === null ? new Map() : fieldsOf(response.headers, { ':status': String(response.status) }),
     trailers: responseTrailers === null ? new Map() : fieldsOf(responseTrailers, {}),
     backend_latency:
@@ -120,7 +127,7 @@ function upstreamAttributes(info: StreamInfo): Attributes {
   const peer = upstreamConnection?.peer ?? null
   return present({
     ...(upstreamHost === null ? {} : addressText(upstreamHost.address)),
-    local_address: info.upstreamLocalAddress,
+    local_address: info.upstreamLocalAddress || undefined,
     subject_peer_certificate: peer?.subject,
     dns_san_peer_certificate: peer?.dnsSans[0],
     uri_san_peer_certificate: peer?.uriSans[0],
@@ -132,8 +139,8 @@ function upstreamAttributes(info: StreamInfo): Attributes {
 
 function xdsAttributes(connection: ConnectionInfo, info: StreamInfo | null): Attributes {
   return present({
-    cluster_name: info?.upstreamCluster,
-    route_name: info?.routeName,
+    cluster_name: info?.upstreamCluster || undefined,
+    route_name: info === null || info.routeMetadata === null ? undefined : info.routeName,
     route_metadata: metadataOf(info?.routeMetadata ?? null),
     virtual_host_metadata: metadataOf(info?.virtualHostMetadata ?? null),
     listener_metadata: metadataOf(connection.listenerMetadata),

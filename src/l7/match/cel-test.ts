@@ -1,7 +1,7 @@
 // A CEL expression as a test of a connection or request (RBAC's conditions and matchers, access log filters), or for its value (`%CEL()%`). What
 // an expression asks for and is not there makes it false, and nothing, as in Envoy; only the attributes that it names are read.
 
-import { type CelContext, type ParsedCel, parseCel } from '../../model/cel-expression.js'
+import { type CelContext, type CelRoot, type ParsedCel, parseCel } from '../../model/cel-expression.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { celAttributes } from './cel-attributes.js'
@@ -29,15 +29,45 @@ export function compileCelValue(text: string): CelValue | { readonly reason: str
   return parsed.ok ? evaluator(parsed) : { reason: parsed.reason }
 }
 
-function evaluator({ roots, evaluate }: Extract<ParsedCel, { ok: true }>): CelValue {
+/** Several expressions over one reading of the attributes, by their text; those without a value are left out. */
+export function compileCelValues(
+  texts: readonly string[],
+): (connection: ConnectionInfo, info: StreamInfo | null) => readonly (readonly [text: string, value: unknown])[] {
+  const expressions: [string, Extract<ParsedCel, { ok: true }>['evaluate']][] = []
+  const roots = new Set<CelRoot>()
+  for (const text of new Set(texts)) {
+    const parsed = parseCel(text, matchesRe2, 'value')
+    // One that does not parse was refused with the config.
+    if (!parsed.ok) continue
+    expressions.push([text, parsed.evaluate])
+    for (const root of parsed.roots) roots.add(root)
+  }
   return (connection, info) => {
-    const context: CelContext = {}
-    for (const root of roots) context[root] = celAttributes(root, connection, info)
-    try {
-      return evaluate(context)
-    } catch {
-      return undefined
+    const context = attributesOf(roots, connection, info)
+    const values: [string, unknown][] = []
+    for (const [text, evaluate] of expressions) {
+      const value = resultOf(evaluate, context)
+      if (value !== undefined) values.push([text, value])
     }
+    return values
+  }
+}
+
+function evaluator({ roots, evaluate }: Extract<ParsedCel, { ok: true }>): CelValue {
+  return (connection, info) => resultOf(evaluate, attributesOf(roots, connection, info))
+}
+
+function attributesOf(roots: ReadonlySet<CelRoot>, connection: ConnectionInfo, info: StreamInfo | null): CelContext {
+  const context: CelContext = {}
+  for (const root of roots) context[root] = celAttributes(root, connection, info)
+  return context
+}
+
+function resultOf(evaluate: (context: CelContext) => unknown, context: CelContext): unknown {
+  try {
+    return evaluate(context)
+  } catch {
+    return undefined
   }
 }
 

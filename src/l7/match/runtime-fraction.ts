@@ -1,5 +1,5 @@
 // envoy.config.core.v3.RuntimeFractionalPercent: a chance that a runtime key may override. Called by routes, fault, CORS, mirrors,
-// rate limits and access-log filters. And RuntimeFeatureFlag: on or off. The runtime is read at each decision, so that an admin's change takes effect at once.
+// rate limits and access-log filters. And RuntimeFeatureFlag: on or off; and RuntimeUInt32. The runtime is read at each decision, so that an admin's change takes effect at once.
 
 import type { RuntimeFlag, RuntimeFraction } from '../../model/matcher.js'
 
@@ -40,6 +40,12 @@ export function drawFraction(
 export function flagIsOn({ defaultValue, runtimeKey }: RuntimeFlag, runtime: Runtime): boolean {
   const value = runtimeKey === '' ? undefined : runtime.get(runtimeKey)
   return typeof value === 'boolean' ? value : defaultValue
+}
+
+/** RuntimeUInt32: only a whole number in the runtime counts (Envoy Snapshot::getInteger). */
+export function runtimeInteger(fallback: number, runtimeKey: string, runtime: Runtime): number {
+  const value = runtimeKey === '' ? undefined : runtime.get(runtimeKey)
+  return typeof value === 'number' && value >= 0 && Number.isInteger(value) ? value : fallback
 }
 
 /** An integer in the runtime is a percentage (Envoy Snapshot::featureEnabled). */

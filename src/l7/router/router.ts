@@ -11,27 +11,15 @@ import { asksForTunnel, type RequestHead, type ResponseHead } from '../codec/cod
 import type { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
 import { failureFlag } from '../reply/failure-code.js'
-import { type LocalReplyCode, localReply } from '../reply/local-reply.js'
-import { toldReason } from '../reply/peer-reason.js'
+import type { LocalReplyCode } from '../reply/local-reply.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from '../route/compiled-route.js'
 import type { AnswerTarget } from '../route/route-answers.js'
 import type { HeldBody } from '../stream/held-body.js'
-import { ResponseFlag } from '../stream/response-flags.js'
-import type { OverrideHost, StreamInfo } from '../stream/stream-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import { checkEnvoyHeaders } from './envoy-header-check.js'
-import {
-  dropReason,
-  failureReason,
-  maxDurationReason,
-  noClusterReason,
-  noHostReason,
-  noRouteReason,
-  noSessionHostReason,
-  retriesSpentReason,
-  timeoutReason,
-} from './failure-reason.js'
+import { failureReason, retriesSpentReason } from './failure-reason.js'
 import { brokenResponseDetails, failureReply } from './failure-reply.js'
 import { followRedirect, type RedirectingRequest, type RedirectTrail, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
@@ -40,12 +28,26 @@ import { freeReplayBytes, keepForReplay, MAX_REPLAY_BYTES, sendHeld } from './re
 import { type RetriedRequest, RetryState } from './retry-state.js'
 import { RouteCounters } from './route-counters.js'
 import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, tellExpectedTimeout } from './route-timeouts.js'
+import {
+  type AnsweredRequest,
+  answerDropped,
+  answerMaxDuration,
+  answerNoCluster,
+  answerNoHost,
+  answerNoRoute,
+  answerRouteTimeout,
+  hearReason,
+  noteFailure,
+} from './router-answers.js'
 import type { RouterHost, RouterRuntime } from './router-host.js'
 import { prepareUpstreamHead } from './upstream-head.js'
-import { chargeGrpcTrailers, chargeRouteTimeout, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
+import { chargeGrpcTrailers, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
 
-export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectingRequest, AnswerTarget, StreamTimerTarget {
+export class Router
+  implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectingRequest, AnswerTarget, AnsweredRequest, StreamTimerTarget
+{
   readonly runtime: RouterRuntime
+  readonly host: RouterHost
   route: CompiledRoute | null = null
   forward: CompiledForward | null = null
   choice: ClusterChoice | null = null
@@ -66,10 +68,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   hashCookie: string | null = null
   /** Redirects followed before this request, once a route follows them. */
   redirects: RedirectTrail | null
-  private readonly host: RouterHost
   /** Why there is no route: for the local reply. */
-  private noRoute: LocalReplyCode = 'route-not-found'
-  private timeouts: RouteTimeouts | null = null
+  noRoute: LocalReplyCode = 'route-not-found'
+  timeouts: RouteTimeouts | null = null
   private mirrors: Mirror[] | null = null
   private finished = false
 
@@ -159,9 +160,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       }
     }
     if (route === null) {
-      runtime.router.no_route.value++
-      host.info.noteFailure(noRouteReason(this.noRoute, runtime.routes.tableFor(host.request).model.name))
-      host.reply(localReply(this.noRoute, ''))
+      answerNoRoute(this)
       return
     }
     if (forward === null) {
@@ -180,18 +179,13 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     info.upstreamCluster = choice.name
     const cluster = runtime.clusters.get(choice.name)
     if (cluster === undefined) {
-      runtime.router.no_cluster.value++
-      info.noteFailure(noClusterReason(route, choice.name))
-      host.reply({ ...localReply('cluster-not-found', choice.name), status: forward.clusterNotFoundStatus })
+      answerNoCluster(this, route, forward, choice.name)
       return
     }
     this.cluster = cluster
     const dropped = cluster.dropCategory(runtime.random())
     if (dropped !== null) {
-      cluster.countDrops(dropped)
-      chargeStatus(this, cluster, 503)
-      this.noteFailure(cluster.name, 'drop_overloads', dropReason(cluster, dropped))
-      host.reply(localReply(cluster.dropsAll ? 'unconditional-drop-overload' : 'drop-overload', ''))
+      answerDropped(this, cluster, dropped)
       return
     }
     this.setTimeouts(forward, cluster)
@@ -227,7 +221,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       new PickContext(request, forward, this.choice, cluster, retry, hash, info.connection, runtime.random, override),
     )
     if (host === null) {
-      this.noHost(cluster, override)
+      answerNoHost(this, cluster, override)
       return
     }
     if (attempt > 1) shrinkExpectedTimeout(request, this.routeTimeoutMs, this.elapsedMs(), retry?.perTryTimeoutMs ?? null)
@@ -246,19 +240,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     retry?.tried(host)
     upstream.armPerTry(retry?.perTryTimeoutMs ?? null, retry?.perTryIdleTimeoutMs ?? null)
     upstream.start()
-  }
-
-  private noHost(cluster: UpstreamCluster, override: OverrideHost | null): void {
-    const reply = localReply('no-healthy-upstream', '')
-    chargeStatus(this, cluster, 503)
-    cluster.traffic.main.upstream_cx_none_healthy.value++
-    if (override?.strict === true) {
-      this.noteFailure(cluster.name, 'no session endpoint', noSessionHostReason(cluster, override.address))
-      this.host.reply({ ...reply, status: override.missingStatus })
-      return
-    }
-    this.noteFailure(cluster.name, 'no endpoint', noHostReason(cluster))
-    this.host.reply(reply)
   }
 
   /** Since the request was complete; since it began while it is not. */
@@ -401,7 +382,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { info } = host
     info.firstUpstreamByteReceivedAt = eventNow()
     if (end) info.lastUpstreamByteReceivedAt = info.firstUpstreamByteReceivedAt
-    const told = head.status >= 400 && this.hearReason(upstream, head)
+    const told = head.status >= 400 && hearReason(this, upstream, head)
     if (judgeHead(this, upstream, head, end) === 'retry') {
       info.firstUpstreamByteReceivedAt = 0
       info.lastUpstreamByteReceivedAt = 0
@@ -411,7 +392,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       return
     }
     if (this.retry?.limitReached === true && !told)
-      this.noteFailure(upstream.host.cluster.name, `answer ${head.status}`, retriesSpentReason(upstream, head.status, this.route!))
+      noteFailure(this, upstream.host.cluster.name, `answer ${head.status}`, retriesSpentReason(upstream, head.status, this.route!))
     if (head.status >= 300 && head.status < 400 && this.followsRedirect(upstream, head)) return
     this.upstream = upstream
     if (this.attempts.length > 1) this.cancelOthers(upstream)
@@ -442,7 +423,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (this.finished) return
     const reason = failureReason(failure, upstream, this.route!, this.retry)
     // Not a failure of the upstream: it closed an idle connection while we took it.
-    if (failure.kind !== 'reset' || !failure.reuseRace) this.noteFailure(upstream.host.cluster.name, failure.kind, reason)
+    if (failure.kind !== 'reset' || !failure.reuseRace) noteFailure(this, upstream.host.cluster.name, failure.kind, reason)
     switch (judgeFailure(this, upstream, failure)) {
       case 'pass':
         return
@@ -516,41 +497,8 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   onStreamTimer(kind: StreamTimerKind): void {
     if (this.finished) return
-    if (kind === 'route') this.onRouteTimeout()
-    else this.onUpstreamMaxDuration()
-  }
-
-  private onRouteTimeout(): void {
-    const { host } = this
-    const cluster = this.upstream?.host.cluster ?? this.cluster!
-    this.noteFailure(cluster.name, 'request timeout', timeoutReason(this.timeouts!, this.upstream?.host ?? null, this.route!))
-    chargeRouteTimeout(this)
-    if (host.responseStarted) host.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
-    else host.reply(localReply('upstream-request-timeout', ''))
-  }
-
-  private onUpstreamMaxDuration(): void {
-    const { host } = this
-    const cluster = this.cluster!
-    cluster.traffic.main.upstream_rq_max_duration_reached.value++
-    this.noteFailure(cluster.name, 'max_stream_duration', maxDurationReason(cluster))
-    if (host.responseStarted) host.abort(ResponseFlag.UpstreamMaxStreamDurationReached, 'upstream_max_stream_duration_reached')
-    else host.reply(localReply('upstream-max-stream-duration', ''))
-  }
-
-  // ---- why ------------------------------------------------------------------------------------------------------------------------
-
-  private noteFailure(cluster: string, cause: string, reason: string): void {
-    this.host.info.noteFailure(reason)
-    this.runtime.failures.record(cluster, cause, reason)
-  }
-
-  /** What the sidecar of the callee says of its answer; believed of validated peers alone. */
-  private hearReason({ host, connection }: UpstreamRequest, head: ResponseHead): boolean {
-    const reason = toldReason(head.headers)
-    if (reason === undefined || connection?.peer?.validated !== true) return false
-    this.noteFailure(host.cluster.name, `answer ${head.status}`, `${host.addressText} answered ${head.status}: ${reason}`)
-    return true
+    if (kind === 'route') answerRouteTimeout(this)
+    else answerMaxDuration(this)
   }
 
   // ---- AnswerTarget ---------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 import tls, { type SecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls'
 import type { ConfigError } from '../../model/config-error.js'
 import type { CommonTlsContext, TlsVersion } from '../../model/tls.js'
-import { cipherNames, isCipherName } from './cipher-suites.js'
+import { cipherList } from './cipher-suites.js'
 import { ContentCache, contentKey } from './content-cache.js'
 import type { TicketKeys } from './ticket-keys.js'
 
@@ -28,7 +28,7 @@ const NODE_VERSIONS: Record<TlsVersion, SecureVersion> = {
 
 export function parameterOptions(common: CommonTlsContext): SecureContextOptions {
   const old = common.minVersion === 'TLSv1.0' || common.minVersion === 'TLSv1.1'
-  const ciphers = common.cipherSuites.length === 0 ? DEFAULT_CIPHERS : common.cipherSuites.flatMap(cipherNames)
+  const ciphers = cipherList(common.cipherSuites)?.suites ?? DEFAULT_CIPHERS
   return {
     minVersion: NODE_VERSIONS[common.minVersion],
     maxVersion: NODE_VERSIONS[common.maxVersion],
@@ -45,11 +45,7 @@ export function checkParameters(common: CommonTlsContext, errors: ConfigError[])
   const at = 'common_tls_context.tls_params'
   if (VERSION_ORDER.indexOf(common.minVersion) > VERSION_ORDER.indexOf(common.maxVersion))
     errors.push({ path: `${at}.tls_minimum_protocol_version`, reason: `${common.minVersion} is above the maximum ${common.maxVersion}` })
-  for (const name of common.cipherSuites.flatMap(cipherNames)) {
-    if (!isCipherName(name)) errors.push({ path: `${at}.cipher_suites`, reason: `there is no cipher suite ${JSON.stringify(name)}` })
-    else if (!name.split('+').every(part => knows({ ciphers: part })))
-      errors.push({ path: `${at}.cipher_suites`, reason: `this OpenSSL has no cipher ${JSON.stringify(name)}` })
-  }
+  checkCiphers(common.cipherSuites, `${at}.cipher_suites`, errors)
   for (const name of common.ecdhCurves)
     if (!knows({ ecdhCurve: name })) errors.push({ path: `${at}.ecdh_curves`, reason: `this OpenSSL has no group ${JSON.stringify(name)}` })
   for (const name of common.signatureAlgorithms)
@@ -60,6 +56,16 @@ export function checkParameters(common: CommonTlsContext, errors: ConfigError[])
     if (length === 0 || length > 255)
       errors.push({ path: 'common_tls_context.alpn_protocols', reason: 'a protocol name has 1 to 255 bytes' })
   }
+}
+
+function checkCiphers(entries: readonly string[], path: string, errors: ConfigError[]): void {
+  const list = cipherList(entries)
+  if (list === null) return
+  const { suites, unknown } = list
+  for (const name of unknown) errors.push({ path, reason: `there is no cipher suite ${JSON.stringify(name)}` })
+  for (const name of suites)
+    if (!knows({ ciphers: name })) errors.push({ path, reason: `this OpenSSL has no cipher ${JSON.stringify(name)}` })
+  if (suites.length === 0 && unknown.length === 0) errors.push({ path, reason: 'leaves no cipher suite' })
 }
 
 function knows(option: SecureContextOptions): boolean {

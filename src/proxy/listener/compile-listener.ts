@@ -128,7 +128,7 @@ export function compileListener(source: Listener, env: ListenerEnvironment, onCh
       model: chain,
       tls: tlsOf.get(chain) ?? null,
       missingFilter: resolved.missingFilterOf(chain),
-      preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment, env),
+      preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment, env.runtime),
       terminal: compileTerminal(chain, model, stats, env, { awaited, clusterNames, releases }),
     }
   })

@@ -3,7 +3,7 @@
 
 import type { FilterEnvironment } from '../../l7/filters/filter-environment.js'
 import type { UpstreamFailures } from '../../l7/log/failure-log.js'
-import { compileRuntimeFraction, type FractionTest, type Runtime } from '../../l7/match/runtime-fraction.js'
+import { flagIsOn, type Runtime } from '../../l7/match/runtime-fraction.js'
 import { DenialCounters } from '../../l7/rbac/denial-counters.js'
 import { intentionTableOf } from '../../l7/rbac/intention-table.js'
 import { type RbacDecider, rbacDecider } from '../../l7/rbac/rbac-decider.js'
@@ -13,6 +13,7 @@ import { connectionLimitStats, type RbacStats, rbacStats } from '../../metrics/s
 import type { StatsStore } from '../../metrics/stats-store.js'
 import type { IntentionTable } from '../../model/intention.js'
 import type { NetworkFilter } from '../../model/listener.js'
+import type { RuntimeFlag } from '../../model/matcher.js'
 import type { Metadata } from '../../model/metadata.js'
 import type { RbacConfig } from '../../model/rbac.js'
 import { NetworkExtAuthz } from './network-ext-authz.js'
@@ -99,27 +100,26 @@ class NetworkRbac implements PreFilter {
   }
 }
 
-/** What a filter that runs by chance draws with. */
-export interface DrawEnvironment {
-  readonly runtime: Runtime
-  readonly random: () => number
-}
-
 class ConnectionLimit implements PreFilter {
   readonly name: string
   private active = 0
   private readonly max: number
   private readonly delayMs: number
   private readonly stats
+  private readonly enabled: RuntimeFlag
+  private readonly runtime: Runtime
 
-  constructor(config: Extract<NetworkFilter, { kind: 'connectionLimit' }>, store: StatsStore) {
+  constructor(config: Extract<NetworkFilter, { kind: 'connectionLimit' }>, store: StatsStore, runtime: Runtime) {
     this.name = config.name
     this.max = config.maxConnections
     this.delayMs = config.delayMs
     this.stats = connectionLimitStats(store, config.statPrefix).main
+    this.enabled = config.enabled
+    this.runtime = runtime
   }
 
   check(_info: ConnectionInfo, state: FilterState): Denial | null {
+    if (!flagIsOn(this.enabled, this.runtime)) return null
     if (this.active >= this.max) {
       this.stats.limited_connections.value++
       const reason = `connection_limit max_connections ${this.max} reached`
@@ -141,20 +141,18 @@ class LocalRateLimit implements PreFilter {
   private filledAt = performance.now()
   private readonly config: Extract<NetworkFilter, { kind: 'localRateLimit' }>
   private readonly limited
-  private readonly enabled: FractionTest | null
-  private readonly random: () => number
+  private readonly runtime: Runtime
 
-  constructor(config: Extract<NetworkFilter, { kind: 'localRateLimit' }>, store: StatsStore, { runtime, random }: DrawEnvironment) {
+  constructor(config: Extract<NetworkFilter, { kind: 'localRateLimit' }>, store: StatsStore, runtime: Runtime) {
     this.name = config.name
     this.config = config
     this.tokens = config.maxTokens
     this.limited = store.counter(`local_rate_limit.${config.statPrefix}.rate_limited`)
-    this.enabled = compileRuntimeFraction(config.enabled, runtime)
-    this.random = random
+    this.runtime = runtime
   }
 
   check(): Denial | null {
-    if (this.enabled !== null && !this.enabled(this.random())) return null
+    if (!flagIsOn(this.config.enabled, this.runtime)) return null
     const { fillIntervalMs, tokensPerFill, maxTokens } = this.config
     const fills = Math.floor((performance.now() - this.filledAt) / fillIntervalMs)
     if (fills > 0) {
@@ -199,7 +197,7 @@ export function compilePreFilters(
   store: StatsStore,
   listenerMetadata: Metadata,
   { grpcClient, shadowDenials }: Pick<FilterEnvironment, 'grpcClient' | 'shadowDenials'>,
-  env: DrawEnvironment,
+  runtime: Runtime,
 ): PreFilter[] {
   const compiled: PreFilter[] = []
   for (const filter of filters) {
@@ -208,10 +206,10 @@ export function compilePreFilters(
         compiled.push(new NetworkRbac(filter.name, filter.rbac, store, listenerMetadata, shadowDenials ?? null))
         break
       case 'connectionLimit':
-        compiled.push(new ConnectionLimit(filter, store))
+        compiled.push(new ConnectionLimit(filter, store, runtime))
         break
       case 'localRateLimit':
-        compiled.push(new LocalRateLimit(filter, store, env))
+        compiled.push(new LocalRateLimit(filter, store, runtime))
         break
       case 'extAuthz':
         compiled.push(new NetworkExtAuthz(filter, grpcClient, store))

@@ -1,10 +1,12 @@
 // ECDS. Says which extension configs are wanted (filters come and go with their listeners) and counts each under
 // `extension_config_discovery.`.
 
+import type { Bootstrap } from '../../model/bootstrap.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Server } from '../../proxy/server.js'
 import type { XdsResource } from '../../xds/client/client.js'
 import { decodeExtensionConfig } from '../../xds/resources/decode.js'
+import { unreachableExtensionSources } from '../../xds/resources/source-references.js'
 import { EXTENSION_CONFIG_TYPE } from '../../xds/type-urls.js'
 import type { NamedResource } from '../named-subscriptions.js'
 import type { Decode } from './dynamic-decoder.js'
@@ -16,12 +18,14 @@ export class ExtensionKind implements ResourceKind {
   readonly removesFirst = false
   private readonly server: Server
   private readonly decode: Decode
+  private readonly bootstrap: Bootstrap
   private readonly after: (ms: number, run: () => void) => void
   private readonly awaited = new Set<string>()
 
-  constructor(server: Server, decode: Decode, after: (ms: number, run: () => void) => void) {
+  constructor(server: Server, decode: Decode, bootstrap: Bootstrap, after: (ms: number, run: () => void) => void) {
     this.server = server
     this.decode = decode
+    this.bootstrap = bootstrap
     this.after = after
   }
 
@@ -46,7 +50,9 @@ export class ExtensionKind implements ResourceKind {
 
   apply(resource: XdsResource): readonly ConfigError[] {
     const decoded = this.decode(decodeExtensionConfig, resource)
-    return decoded.ok ? this.server.extensions.apply(decoded.value) : decoded.errors
+    if (!decoded.ok) return decoded.errors
+    const errors = unreachableExtensionSources(decoded.value, this.bootstrap)
+    return errors.length > 0 ? errors : this.server.extensions.apply(decoded.value)
   }
 
   remove(name: string): void {

@@ -33,6 +33,8 @@ export class ClientTypeState {
   /** Last refused `version_info`, and how often in a row (state of the world). */
   refusals = { version: '', count: 0 }
   private namesChanged = false
+  /** Names that came or went since the last request told of names. A name on demand must not cost a look at all others. */
+  private readonly touched = new Set<string>()
   private toldAnything = false
   private toldWildcard: 'no' | 'legacy' | 'named' = 'no'
   private told = new Set<string>()
@@ -61,6 +63,7 @@ export class ClientTypeState {
         // Given up and wanted again before the server heard of the first: what was held is gone, so it must be sent once more.
         if (!this.names.has(name) && this.told.has(name)) this.renew.add(name)
         this.names.add(name)
+        this.touched.add(name)
       }
     }
     this.namesChanged = true
@@ -73,6 +76,7 @@ export class ClientTypeState {
       for (const name of names) {
         this.names.delete(name)
         this.renew.delete(name)
+        this.touched.add(name)
       }
     }
     this.namesChanged = true
@@ -98,7 +102,13 @@ export class ClientTypeState {
   }
 
   private setTold(): void {
-    if (this.namesChanged || !this.toldAnything) this.told = new Set(this.names)
+    if (!this.toldAnything) this.told = new Set(this.names)
+    else
+      for (const name of this.touched) {
+        if (this.names.has(name)) this.told.add(name)
+        else this.told.delete(name)
+      }
+    this.touched.clear()
     this.namesChanged = false
     this.toldAnything = true
   }
@@ -121,9 +131,11 @@ export class ClientTypeState {
     const first = !this.toldAnything
     const subscribe: string[] = []
     const unsubscribe: string[] = []
-    if (first || this.namesChanged) {
-      for (const name of this.names) if (!this.told.has(name) || this.renew.has(name)) subscribe.push(name)
-      for (const name of this.told) if (!this.names.has(name)) unsubscribe.push(name)
+    for (const name of first ? this.names : this.touched) {
+      const had = this.told.has(name)
+      if (!this.names.has(name)) {
+        if (had) unsubscribe.push(name)
+      } else if (!had || this.renew.has(name)) subscribe.push(name)
     }
     if (this.wildcard) {
       // The empty list is what every server knows (Consul knows no `*`); next to names the wildcard must be spelled out. Virtual hosts on

@@ -171,10 +171,11 @@ function sorted(value: JsonObjectMessage): JsonObjectMessage {
   )
 }
 
-function comparison(filter: ComparisonFilter | undefined): { op: 'EQ' | 'GE' | 'LE' | 'NE'; value: number } {
+function comparison(filter: ComparisonFilter | undefined): { op: 'EQ' | 'GE' | 'LE' | 'NE'; value: number; runtimeKey: string } {
   return {
     op: enumName(ComparisonFilter_OpSchema, filter?.op ?? 0) as 'EQ' | 'GE' | 'LE' | 'NE',
     value: filter?.value?.defaultValue ?? 0,
+    runtimeKey: filter?.value?.runtimeKey ?? '',
   }
 }
 

@@ -9,8 +9,8 @@ import type { Ctx } from './field-path.js'
 const MAX_DEPTH = 32
 
 /** '' after an error was recorded. */
-export function decodeCelText(text: string, ctx: Ctx): string {
-  const parsed = parseCel(text, () => false)
+export function decodeCelText(text: string, ctx: Ctx, wants: 'bool' | 'value' = 'bool'): string {
+  const parsed = parseCel(text, () => false, wants)
   if (parsed.ok) return text
   ctx.error(`invalid CEL expression: ${parsed.reason}`)
   return ''

@@ -1,6 +1,13 @@
 // envoy.config.core.v3.HealthCheck, OutlierDetection and CircuitBreakers -> model, with Envoy's defaults. Called by cluster.ts.
 
-import type { BreakerThresholds, Cluster as ClusterModel, HealthCheck, HealthEventRules, OutlierDetection } from '../../model/cluster.js'
+import {
+  type BreakerThresholds,
+  type Cluster as ClusterModel,
+  type HealthCheck,
+  type HealthEventRules,
+  MAX_HEALTH_RESPONSE_BYTES,
+  type OutlierDetection,
+} from '../../model/cluster.js'
 import type { CircuitBreakers, CircuitBreakers_Thresholds } from '../gen/envoy/config/cluster/v3/circuit_breaker_pb.js'
 import type { OutlierDetection as OutlierMessage } from '../gen/envoy/config/cluster/v3/outlier_detection_pb.js'
 import { RequestMethodSchema, RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
@@ -113,6 +120,13 @@ const DEFAULT_RESPONSE_BUFFER_BYTES = 1024n
 /** With a body to send. */
 const BODY_METHODS = new Set(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
+/** 0 is the whole body. */
+function responseBufferBytes(size: bigint, ctx: Ctx): number {
+  if (size > BigInt(MAX_HEALTH_RESPONSE_BYTES))
+    ctx.at('response_buffer_size').warn(`only the first ${MAX_HEALTH_RESPONSE_BYTES} bytes are looked at`)
+  return size === 0n ? MAX_HEALTH_RESPONSE_BYTES : Math.min(Number(size), MAX_HEALTH_RESPONSE_BYTES)
+}
+
 function decodeHttpCheck(check: HealthCheck_HttpHealthCheck, ctx: Ctx): HealthCheck['check'] {
   if (check.codecClientType === CodecClientType.HTTP3) ctx.at('codec_client_type').error('HTTP/3 is not supported')
   const method = enumName(RequestMethodSchema, check.method)
@@ -133,7 +147,7 @@ function decodeHttpCheck(check: HealthCheck_HttpHealthCheck, ctx: Ctx): HealthCh
       check.serviceNameMatcher === undefined ? null : decodeStringMatcher(check.serviceNameMatcher, ctx.at('service_name_matcher')),
     send: check.send === undefined ? null : payload(check.send, ctx.at('send')),
     receive: check.receive.map((part, i) => payload(part, ctx.at('receive', i))),
-    responseBufferBytes: Number(check.responseBufferSize ?? DEFAULT_RESPONSE_BUFFER_BYTES),
+    responseBufferBytes: responseBufferBytes(check.responseBufferSize ?? DEFAULT_RESPONSE_BUFFER_BYTES, ctx),
   }
 }
 

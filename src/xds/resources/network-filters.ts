@@ -25,7 +25,7 @@ import { checkFormat } from './format-string.js'
 import { decodeHttpConnectionManager } from './http-connection-manager.js'
 import { decodeTokenBucket } from './http-filters/traffic.js'
 import { decodeRbacMatcher, decodeRbacRules, NETWORK_RBAC_INPUTS, refuseHeaderRules } from './rbac.js'
-import { decodeHeaderOptions, decodeMetadata, durationMsOr } from './values.js'
+import { decodeHeaderOptions, decodeMetadata, decodeRuntimeFlag, durationMsOr } from './values.js'
 
 const HOUR_MS = 3_600_000
 const AUTHZ_TIMEOUT_MS = 200
@@ -137,16 +137,15 @@ function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {
   }
 }
 
-/** null: switched off by runtime_enabled. */
-function decodeConnectionLimit(name: string, limit: ConnectionLimit, ctx: Ctx): NetworkFilter | null {
+function decodeConnectionLimit(name: string, limit: ConnectionLimit, ctx: Ctx): NetworkFilter {
   if (limit.maxConnections === undefined) ctx.at('max_connections').error('value is required')
-  if (limit.runtimeEnabled?.defaultValue === false) return null
   return {
     kind: 'connectionLimit',
     name,
     statPrefix: limit.statPrefix,
     maxConnections: Number(limit.maxConnections ?? 0n),
     delayMs: durationMsOr(limit.delay, 0),
+    enabled: decodeRuntimeFlag(limit.runtimeEnabled),
   }
 }
 
@@ -155,14 +154,12 @@ function decodeLocalRateLimit(name: string, limit: LocalRateLimit, ctx: Ctx): Ne
     limit.tokenBucket === undefined
       ? { maxTokens: 0, tokensPerFill: 0, fillIntervalMs: 0 }
       : decodeTokenBucket(limit.tokenBucket, ctx.at('token_bucket'))
-  const flag = limit.runtimeEnabled
   return {
     kind: 'localRateLimit',
     name,
     statPrefix: limit.statPrefix,
     ...bucket,
-    enabled:
-      flag === undefined ? null : { numerator: (flag.defaultValue ?? true) ? 100 : 0, denominator: 100, runtimeKey: flag.runtimeKey },
+    enabled: decodeRuntimeFlag(limit.runtimeEnabled),
   }
 }
 

@@ -6,8 +6,9 @@ import type { Bootstrap } from '../../model/bootstrap.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { ConfigSource } from '../../model/config-source.js'
-import type { HttpFilterOverride, OnDemandConfig } from '../../model/http-filter.js'
-import type { Listener } from '../../model/listener.js'
+import type { ExtensionConfig } from '../../model/extension-config.js'
+import type { HttpFilter, HttpFilterConfig, HttpFilterOverride, OnDemandConfig } from '../../model/http-filter.js'
+import type { Listener, NetworkFilter } from '../../model/listener.js'
 import type { RouteTable, VirtualHost } from '../../model/route.js'
 import type { CommonTlsContext, SdsSecretRef } from '../../model/tls.js'
 
@@ -34,31 +35,47 @@ export function unreachableListenerSources(listener: Listener, reachable: Reacha
   for (const { chain, path } of chains) {
     if (chain.tls !== null) checkSecrets(chain.tls.common, `${path}.transport_socket`, reachable, errors)
     chain.filters.forEach((filter, i) => {
-      if (filter.kind === 'discovered')
-        check(filter.discovery.source, `${path}.filters[${i}].config_discovery.config_source`, reachable, errors)
-      if (filter.kind !== 'httpConnectionManager') return
-      const { httpFilters, routeTable, rdsName, rdsSource = { kind: 'ads' }, scopedRoutes } = filter.hcm
-      const at = `${path}.filters[${i}].typed_config`
-      httpFilters.forEach((httpFilter, j) => {
-        if (httpFilter.kind === 'discovered')
-          check(httpFilter.discovery.source, `${at}.http_filters[${j}].config_discovery.config_source`, reachable, errors)
-        if (httpFilter.kind === 'onDemand') checkOdcds(httpFilter.config, `${at}.http_filters[${j}].typed_config`, reachable, errors)
-      })
-      if (routeTable !== null)
-        errors.push(
-          ...unreachableTableSources(routeTable, reachable).map(({ path: below, reason }) => ({
-            path: `${at}.route_config.${below}`,
-            reason,
-          })),
-        )
-      if (rdsName !== null) check(rdsSource, `${at}.rds.config_source`, reachable, errors)
-      if (scopedRoutes === undefined) return
-      check(scopedRoutes.rdsSource, `${at}.scoped_routes.rds_config_source`, reachable, errors)
-      const { scopes } = scopedRoutes
-      if (scopes.kind === 'dynamic') check(scopes.source, `${at}.scoped_routes.scoped_rds.scoped_rds_config_source`, reachable, errors)
+      checkNetworkFilter(filter, `${path}.filters[${i}]`, reachable, errors)
     })
   }
   return errors
+}
+
+/** Of a filter that comes over ECDS. */
+export function unreachableExtensionSources(config: ExtensionConfig, reachable: Reachable): ConfigError[] {
+  const errors: ConfigError[] = []
+  if (config.place === 'network' && config.filter !== null) checkNetworkFilter(config.filter, '', reachable, errors)
+  if (config.place === 'http') checkHttpFilter(config.filter, '', reachable, errors)
+  return errors
+}
+
+/** `path`: of the filter; '' of one that stands in no chain. */
+function checkNetworkFilter(filter: NetworkFilter, path: string, reachable: Reachable, errors: ConfigError[]): void {
+  if (filter.kind === 'discovered') {
+    const at = `${path}.config_discovery`
+    const { source, fallback } = filter.discovery
+    check(source, `${at}.config_source`, reachable, errors)
+    if (fallback !== null) checkNetworkFilter(fallback, `${at}.default_config`, reachable, errors)
+  }
+  if (filter.kind !== 'httpConnectionManager') return
+  const { httpFilters, routeTable, rdsName, rdsSource = { kind: 'ads' }, scopedRoutes } = filter.hcm
+  const at = path === '' ? 'typed_config' : `${path}.typed_config`
+  httpFilters.forEach((httpFilter, j) => {
+    checkHttpFilter(httpFilter, `${at}.http_filters[${j}]`, reachable, errors)
+  })
+  if (routeTable !== null)
+    for (const { path: below, reason } of unreachableTableSources(routeTable, reachable))
+      errors.push({ path: `${at}.route_config.${below}`, reason })
+  if (rdsName !== null) check(rdsSource, `${at}.rds.config_source`, reachable, errors)
+  if (scopedRoutes === undefined) return
+  check(scopedRoutes.rdsSource, `${at}.scoped_routes.rds_config_source`, reachable, errors)
+  const { scopes } = scopedRoutes
+  if (scopes.kind === 'dynamic') check(scopes.source, `${at}.scoped_routes.scoped_rds.scoped_rds_config_source`, reachable, errors)
+}
+
+function checkHttpFilter(filter: HttpFilterConfig | HttpFilter, path: string, reachable: Reachable, errors: ConfigError[]): void {
+  if (filter.kind === 'discovered') check(filter.discovery.source, `${path}.config_discovery.config_source`, reachable, errors)
+  if (filter.kind === 'onDemand') checkOdcds(filter.config, path === '' ? 'typed_config' : `${path}.typed_config`, reachable, errors)
 }
 
 export function unreachableTableSources({ vhds, overrides, virtualHosts }: RouteTable, reachable: Reachable): ConfigError[] {

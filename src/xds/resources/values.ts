@@ -164,3 +164,9 @@ export function decodeRemovals(names: readonly string[], ctx: Ctx, field: string
 export function isHeaderName(name: string): boolean {
   return /^:?[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)
 }
+
+/** In lower case, and no pseudo-header; '' is none. */
+export function decodeHeaderName(name: string, ctx: Ctx): string {
+  if (name !== '' && (!isHeaderName(name) || name.startsWith(':'))) ctx.error(`'${name}' is not a valid header name`)
+  return name.toLowerCase()
+}

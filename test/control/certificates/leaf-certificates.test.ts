@@ -207,3 +207,30 @@ it('of replicas that share the store one signs for a service; another does once 
   await ca.close()
   await store.close()
 })
+
+it('names that change while a leaf is being signed are those of the next one, at once', async () => {
+  const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
+  await ca.init()
+  const leaves: Leaf[] = []
+  let names = ['a.ingress.consul']
+  const certificates = new LeafCertificates({
+    ca,
+    store: new MemoryStore(),
+    seal: undefined,
+    datacenter: 'dc1',
+    dnsSans: () => names,
+    onLeaf: leaf => leaves.push(leaf),
+    onProblem: (_service, reason) => expect.fail(reason),
+  })
+  const signed = ca.signer.issue.bind(ca.signer)
+  vi.spyOn(ca.signer, 'issue').mockImplementationOnce(async identity => {
+    const leaf = await signed(identity)
+    names = ['b.ingress.consul']
+    certificates.namesChanged('ingress')
+    return leaf
+  })
+  await certificates.ensure('ingress')
+  await eventually(() => expect(leaves.map(({ dnsSans }) => dnsSans)).toEqual([['a.ingress.consul'], ['b.ingress.consul']]))
+  certificates.stop()
+  await ca.close()
+})

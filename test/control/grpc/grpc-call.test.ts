@@ -1,5 +1,5 @@
 // What calls hold of messages that are not whole yet.
-import { expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { GrpcCall } from '../../../src/control/grpc/grpc-call.js'
 import { MessageAllowance } from '../../../src/control/grpc/message-allowance.js'
 import type { RequestHead, ResponseHead, ServerStream } from '../../../src/l7/codec/codec.js'
@@ -64,4 +64,32 @@ it('who becomes known has the other allowance, with what is held already', () =>
   moved.call.allow(known)
   moved.call.onData(Buffer.concat([Buffer.of(60), Buffer.alloc(60)]), false)
   expect(moved.messages).toEqual([60])
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+it('of who is not known a message has to be whole in time, counted from the head or from its own beginning', () => {
+  vi.useFakeTimers()
+  const unknown = new MessageAllowance(100, 350, 1_000)
+  const [silent, slow, whole, nowKnown] = [open(unknown), open(unknown), open(unknown), open(unknown)]
+  for (const { call } of [silent, slow, whole, nowKnown]) call.expectMessage()
+  slow.call.onData(torn(50), false)
+  whole.call.onData(torn(105), false)
+  nowKnown.call.allow(new MessageAllowance(100, 150))
+  nowKnown.call.onData(torn(50), false)
+  vi.advanceTimersByTime(999)
+  // One byte more buys no time.
+  slow.call.onData(Buffer.alloc(1), false)
+  vi.advanceTimersByTime(2)
+  expect([silent, slow, whole, nowKnown].map(({ status }) => status())).toEqual(['4', '4', undefined, undefined])
+  whole.call.onData(Buffer.concat([torn(105), torn(100)]), false)
+  vi.advanceTimersByTime(1_000)
+  expect([whole.messages, whole.status()]).toEqual([[100, 100], '4'])
+  const next = open(unknown)
+  for (let i = 0; i < 3; i++) open(unknown).call.onData(torn(82), false)
+  next.call.onData(torn(101), false)
+  expect(next.status(), 'what was held is free again').toBeUndefined()
+  next.call.onReset()
 })

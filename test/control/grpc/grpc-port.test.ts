@@ -197,11 +197,12 @@ it('WatchServers tells who says which proxy it is how near the servers are', asy
     service('same-zone', { Region: 'eu', Zone: 'a' }),
     service('same-region', { Region: 'eu', Zone: 'b' }),
     service('far', { Region: 'us' }),
+    service('100%25', { Region: 'us' }),
   ])
     await fetch(`http://${open.httpAddress}/v1/catalog/register`, { method: 'PUT', body: JSON.stringify(body) })
   const distanceFrom = async (proxyId: string | undefined, node: string): Promise<number | undefined> => {
     const metadata = new Metadata()
-    if (proxyId !== undefined) metadata.set('outrigger-proxy-id', proxyId)
+    if (proxyId !== undefined) metadata.set('outrigger-proxy-id', encodeURIComponent(proxyId))
     metadata.set('outrigger-node-name', node)
     const stream: ClientReadableStream<MessageShape<typeof WatchServersResponseSchema>> = client(open).makeServerStreamRequest(
       '/hashicorp.consul.serverdiscovery.ServerDiscoveryService/WatchServers',
@@ -215,7 +216,7 @@ it('WatchServers tells who says which proxy it is how near the servers are', asy
     stream.cancel()
     return distanceOf(servers[0]!)
   }
-  expect(await Promise.all(['same-zone', 'same-region', 'far'].map(id => distanceFrom(id, 'far')))).toEqual([0, 1, 2])
+  expect(await Promise.all(['same-zone', 'same-region', 'far', '100%25'].map(id => distanceFrom(id, 'far')))).toEqual([0, 1, 2, 2])
   expect(await Promise.all([distanceFrom(undefined, 'far'), distanceFrom('nobody', 'far'), distanceFrom('far', 'nowhere')])).toEqual([
     0, 0, 0,
   ])

@@ -2,6 +2,9 @@
 // a rule is asserted when the server is built, so a route that is forgotten fails every case here.
 import { generateKeyPairSync } from 'node:crypto'
 import { Resolver } from 'node:dns/promises'
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ControlPlane } from '../../../src/control/control-plane.js'
 import { TestSidecar } from '../test-sidecar.js'
@@ -49,6 +52,21 @@ async function tokenWith(rules: string): Promise<string> {
   const { body } = await call('PUT', '/v1/acl/token', MANAGEMENT, { Policies: [{ Name: name }] })
   return (body as { SecretID: string }).SecretID
 }
+
+it.each([
+  ['/v1/snapshot', 'aaaaaaaa-0000-0000-0000-00000000000f', 'ACL not found'],
+  ['/v1/snapshot', undefined, "lacks permission 'acl:write'"],
+  ['/v1/kv/a', undefined, 'lacks permission'],
+])('the body of PUT %s is not waited for where the token may not write it', async (path, token, reason) => {
+  const { hostname, port } = new URL(`http://${plane.httpAddress}`)
+  const headers = { 'content-length': 2_000_000, ...(token !== undefined && { 'x-consul-token': token }) }
+  const asked = request({ hostname, port, path, method: 'PUT', headers })
+  asked.on('error', () => {})
+  asked.flushHeaders()
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+  expect([answer.statusCode, await text(answer)]).toEqual([403, expect.stringContaining(reason)])
+  asked.destroy()
+})
 
 describe('what installers count on', () => {
   it('500 and Consul’s words for what is there already, 400 for what can’t be read', async () => {

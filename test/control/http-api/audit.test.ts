@@ -54,6 +54,16 @@ describe('a write of the API', () => {
     })
   })
 
+  it('is told of checks that come and go, though their heartbeats are not', async () => {
+    await write('PUT', '/v1/agent/check/register', { Name: 'of the node', TTL: '10m' })
+    await write('PUT', '/v1/agent/check/pass/of the node')
+    await write('PUT', '/v1/agent/check/deregister/of the node')
+    expect((await events()).slice(0, 2)).toMatchObject([
+      { Area: 'services', Subject: expect.stringContaining('agent/check/deregister'), Outcome: 'done' },
+      { Area: 'services', Subject: expect.stringContaining('agent/check/register'), Outcome: 'done' },
+    ])
+  })
+
   it('names the token that ended itself', async () => {
     const { body: token } = await write('PUT', '/v1/acl/token', { Description: 'to end', Policies: [{ Name: 'global-management' }] })
     await write('DELETE', `/v1/acl/token/${token.AccessorID}`, undefined, token.SecretID)
@@ -73,6 +83,7 @@ describe('a write of the API', () => {
     await write('PUT', '/v1/agent/check/pass/service:ttl')
     await write('PUT', '/v1/outrigger/config-entries/check', { Kind: 'mesh' })
     await write('PUT', '/v1/outrigger/plan', [{ Kind: 'mesh' }])
+    await write('POST', '/v1/internal/acl/authorize', [])
     await write('GET', '/v1/catalog/services')
     expect((await events())[0]!.Index).toBe(before)
   })

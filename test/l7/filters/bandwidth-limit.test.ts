@@ -109,6 +109,17 @@ it('tells the waits in trailers, and nothing where there were none', () => {
   expect([idle.emitted, idle.emittedTrailers]).toEqual([[{ chunk: Buffer.alloc(10), end: true }], null])
 })
 
+it('tells nothing behind a tunnel, which has no trailers', () => {
+  const { env, factory } = world({ request: false, trailers: TRAILERS })
+  const call = new FakeCall(requestHead())
+  const { filter } = runHead(factory, call)
+  filter!.responseHead!(call, { ...responseHead(101), upgraded: true }, false, false)
+  expect(filter!.responseData!(call, Buffer.alloc(2 * SHARE), false)).toBeNull()
+  expect(filter!.responseData!(call, Buffer.alloc(0), true)).toBeNull()
+  env.clock.advance(1000)
+  expect([call.emitted.at(-1)!.end, call.emittedTrailers]).toEqual([true, null])
+})
+
 it('is switched by the runtime, and has a limit of its own on a route', () => {
   const { env, factory } = world()
   env.runtime.set('on', false)

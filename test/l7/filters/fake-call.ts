@@ -329,5 +329,7 @@ export function runHead(factory: FilterFactory, call: FakeCall, end = true): { f
   return { filter, status }
 }
 
+export const ON = { defaultValue: true, runtimeKey: '' }
+export const OFF = { defaultValue: false, runtimeKey: '' }
 export const ALWAYS = { numerator: 100, denominator: 100, runtimeKey: '' }
 export const NEVER = { numerator: 0, denominator: 100, runtimeKey: '' }

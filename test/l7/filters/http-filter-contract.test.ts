@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import type { HttpFilter as CustomHttpFilter } from '../../../src/l7/filters/custom/custom-filter.js'
 import type { HttpFilter } from '../../../src/model/http-filter.js'
-import { FakeEnvironment, NEVER, requestHead, responseHead } from './fake-call.js'
+import { FakeEnvironment, NEVER, OFF, ON, requestHead, responseHead } from './fake-call.js'
 import { FakeChainHost } from './fake-chain-host.js'
 
 type Kind = Exclude<HttpFilter['kind'], 'router' | 'discovered' | 'matched'>
@@ -61,7 +61,7 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
   compressor: {
     library: { kind: 'gzip', level: 6, windowBits: 12, memLevel: 5, strategy: 0, chunkBytes: 4096 },
     request: null,
-    response: { enabled: true, minContentLength: 30, contentTypes: ['text/html'], contentTypeMatchers: [] },
+    response: { enabled: ON, minContentLength: 30, contentTypes: ['text/html'], contentTypeMatchers: [] },
     disableOnEtagHeader: false,
     weakenEtag: false,
     removeAcceptEncodingHeader: false,
@@ -73,8 +73,8 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
   },
   decompressor: {
     library: { kind: 'gzip', windowBits: 15, chunkBytes: 4096, maxInflateRatio: 100 },
-    request: { enabled: true, ignoreNoTransform: false },
-    response: { enabled: true, ignoreNoTransform: false },
+    request: { enabled: ON, ignoreNoTransform: false },
+    response: { enabled: ON, ignoreNoTransform: false },
     advertise: false,
     statPrefix: 'gzip',
   },
@@ -109,6 +109,8 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     routeCache: 'default',
     forwardedNamespaces: [],
     receivedNamespaces: [],
+    requestAttributes: [],
+    responseAttributes: [],
   },
   localRateLimit: {
     statPrefix: 'l',
@@ -150,7 +152,7 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     clearRouteCache: false,
     statusOnError: 403,
     filterEnabled: NEVER,
-    denyAtDisable: false,
+    denyAtDisable: OFF,
     includePeerCertificate: false,
     statPrefix: '',
     metadataContextNamespaces: [],
@@ -189,7 +191,7 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     response: true,
     kilobytesPerSecond: 1000,
     fillIntervalMs: 50,
-    enabled: { defaultValue: true, runtimeKey: '' },
+    enabled: ON,
     trailers: null,
   },
   customResponse: {

@@ -87,6 +87,21 @@ describe('json_to_metadata', () => {
     expect(read('{"a":[],"n":"x","s":"y"}').found).toEqual({ deep: 'none', text: 'x', own: 'w' })
   })
 
+  it.each([
+    ['1.0', '1.000000'],
+    ['1e3', '1000.000000'],
+    ['-0', '0'],
+    ['9007199254740993', '9007199254740993'],
+    ['1e22', '10000000000000000000000.000000'],
+  ])('prints %s as %s, as it is written', (written, text) => {
+    expect(read(`{"x":"\\"5\\\\","a":{"b":[5]},"n":${written}}`).found).toMatchObject({ text })
+  })
+
+  it('takes a number beyond all doubles for no JSON', () => {
+    for (const written of ['1e400', '9'.repeat(400)]) expect(read(`{"n":${written}}`).counted).toEqual(['invalid_json_body'])
+    expect(read('{"n":"1e400"}').found).toMatchObject({ text: '1e400' })
+  })
+
   it('knows a body that is none, no JSON, or of another type', () => {
     expect(read('{')).toMatchObject({ found: { deep: 'bad', number: -1 }, counted: ['invalid_json_body'] })
     expect(read('')).toMatchObject({ found: { deep: 'none' }, counted: ['no_body'], status: 'continue' })

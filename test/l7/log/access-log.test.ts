@@ -51,11 +51,23 @@ describe('filters', () => {
   const passes = (filter: AccessLogFilter, of = finished()) => compileAccessLog(logger({}, filter)).shouldLog(of)
 
   it('compare codes and durations', () => {
-    expect(passes({ kind: 'statusCode', op: 'GE', value: 400 }, finished(404))).toBe(true)
-    expect(passes({ kind: 'statusCode', op: 'GE', value: 400 })).toBe(false)
-    expect(passes({ kind: 'statusCode', op: 'NE', value: 200 })).toBe(false)
-    expect(passes({ kind: 'duration', op: 'LE', value: 12 })).toBe(true)
-    expect(passes({ kind: 'duration', op: 'EQ', value: 13 })).toBe(false)
+    expect(passes({ kind: 'statusCode', op: 'GE', value: 400, runtimeKey: '' }, finished(404))).toBe(true)
+    expect(passes({ kind: 'statusCode', op: 'GE', value: 400, runtimeKey: '' })).toBe(false)
+    expect(passes({ kind: 'statusCode', op: 'NE', value: 200, runtimeKey: '' })).toBe(false)
+    expect(passes({ kind: 'duration', op: 'LE', value: 12, runtimeKey: '' })).toBe(true)
+    expect(passes({ kind: 'duration', op: 'EQ', value: 13, runtimeKey: '' })).toBe(false)
+  })
+
+  it('take the bound of a comparison from the runtime, where that is a whole number', () => {
+    const runtime = new Map<string, number | boolean>()
+    const filter: AccessLogFilter = { kind: 'statusCode', op: 'GE', value: 400, runtimeKey: 'log.from' }
+    const log = compileAccessLog(logger({}, filter), { runtime, random: () => 0 })
+    const logged = () => log.shouldLog(finished(404))
+    expect(logged()).toBe(true)
+    runtime.set('log.from', 500)
+    expect(logged()).toBe(false)
+    runtime.set('log.from', true)
+    expect(logged()).toBe(true)
   })
 
   it('look at response flags, none named meaning any', () => {
@@ -68,8 +80,8 @@ describe('filters', () => {
   })
 
   it('combine', () => {
-    const yes: AccessLogFilter = { kind: 'statusCode', op: 'EQ', value: 200 }
-    const no: AccessLogFilter = { kind: 'statusCode', op: 'EQ', value: 1 }
+    const yes: AccessLogFilter = { kind: 'statusCode', op: 'EQ', value: 200, runtimeKey: '' }
+    const no: AccessLogFilter = { kind: 'statusCode', op: 'EQ', value: 1, runtimeKey: '' }
     expect([passes({ kind: 'and', filters: [yes, no] }), passes({ kind: 'or', filters: [no, yes] })]).toEqual([false, true])
   })
 

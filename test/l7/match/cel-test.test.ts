@@ -58,6 +58,15 @@ describe('an expression', () => {
     expect(holds('request.path.matches("(")')).toBe(false)
   })
 
+  it('has a value, as in Envoy, of a query, a server name, a filter chain and a subject that are empty', () => {
+    const of = info(head('/', {}, [['content-length', '7']]), connection({ tls: tls({}), filterChainName: '' }))
+    const text = 'request.query == "" && connection.requested_server_name != "a" && xds.filter_chain_name == "" && request.size == 7'
+    expect(compileCel(`${text} && connection.subject_peer_certificate == ""`)(of.connection, of)).toBe(true)
+    expect(compileCel('xds.route_name == ""')(of.connection, of)).toBe(false)
+    of.routeMetadata = new Map()
+    expect(compileCel('xds.route_name == ""')(of.connection, of)).toBe(true)
+  })
+
   it('takes bytes of UTF-8 for the text that they are', () => {
     const of = info(head('/', {}, [['x-team', Buffer.from('café').toString('latin1')]]))
     const text = 'request.headers["x-team"] == "café" && size(request.headers["x-team"]) == 4'

@@ -190,6 +190,8 @@ describe('checkTlsModel names', () => {
       ],
     ),
     ['one of a group', { ...base, cipherSuites: ['[AES128-SHA|AES128-SHA256]'] }, `${at}.tls_params.cipher_suites`, '"AES128-SHA256"'],
+    ['a list that leaves none', { ...base, cipherSuites: ['AES', '!kRSA', '-ECDHE'] }, `${at}.tls_params.cipher_suites`, 'leaves no'],
+    ['an operator in a group', { ...base, cipherSuites: ['[AES128-SHA|-SHA]'] }, `${at}.tls_params.cipher_suites`, '"-SHA"'],
     ['an unknown signature algorithm', { ...base, signatureAlgorithms: ['nope'] }, `${at}.tls_params.signature_algorithms`, 'nope'],
     ['a certificate that is none', common({ ...first, cert: 'x' }, trust), `${at}.tls_certificates[0].certificate_chain`, 'PEM'],
     ['a key that is none', common({ ...first, key: 'x' }, trust), `${at}.tls_certificates[0].private_key`, 'PEM'],
@@ -227,7 +229,7 @@ describe('checkTlsModel names', () => {
       '[AES128-SHA|AES256-SHA]',
       'AES128-SHA:AES256-SHA',
     ]
-    for (const name of [...lists, 'ALL', 'HIGH', 'ECDHE+AESGCM']) {
+    for (const name of [...lists, 'ALL', 'HIGH', 'DEFAULT', 'ECDHE+AESGCM', 'kEECDH', 'ALL:!kRSA', '']) {
       expect(checkTlsModel(downstream({ ...base, cipherSuites: [name] })), name).toEqual([])
     }
   })

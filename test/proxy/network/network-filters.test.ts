@@ -8,22 +8,30 @@ import { compilePreFilters } from '../../../src/proxy/network/network-filters.js
 
 const info = {} as ConnectionInfo
 
-function filter(model: NetworkFilter, runtime: Record<string, boolean> = {}) {
+function filter(model: NetworkFilter, runtime: Record<string, boolean | number> = {}) {
   const store = new StatsStore()
-  const env = { runtime: { get: (key: string) => runtime[key] }, random: () => 0.5 }
-  const [made] = compilePreFilters([model], store, new Map(), {} as never, env)
+  const [made] = compilePreFilters([model], store, new Map(), {} as never, { get: key => runtime[key] })
   const state: FilterState = { cluster: '', metadata: [], releases: [] }
   return { check: () => made!.check(info, state), state, store }
 }
 
-const rateLimit = (numerator: number | null): NetworkFilter => ({
+const rateLimit = (on: boolean): NetworkFilter => ({
   kind: 'localRateLimit',
   name: 'rate',
   statPrefix: 'rate',
   maxTokens: 1,
   tokensPerFill: 1,
   fillIntervalMs: 3_600_000,
-  enabled: numerator === null ? null : { numerator, denominator: 100, runtimeKey: 'limit.on' },
+  enabled: { defaultValue: on, runtimeKey: 'limit.on' },
+})
+
+const connectionLimit = (on: boolean): NetworkFilter => ({
+  kind: 'connectionLimit',
+  name: 'gate',
+  statPrefix: 'gate',
+  maxConnections: 1,
+  delayMs: 250,
+  enabled: { defaultValue: on, runtimeKey: 'gate.on' },
 })
 
 describe('rbac', () => {
@@ -53,9 +61,19 @@ describe('rbac', () => {
 
 describe('connection_limit', () => {
   it('refuses above its limit, and keeps the refused connection open for its delay', () => {
-    const { check } = filter({ kind: 'connectionLimit', name: 'gate', statPrefix: 'gate', maxConnections: 1, delayMs: 250 })
+    const { check } = filter(connectionLimit(true))
     expect(check()).toBeNull()
     expect(check()).toMatchObject({ reason: 'connection_limit max_connections 1 reached', delayMs: 250 })
+  })
+
+  it('neither counts nor refuses while it is off', () => {
+    const runtime: Record<string, boolean> = { 'gate.on': false }
+    const { check, state, store } = filter(connectionLimit(true), runtime)
+    expect([check(), check(), state.releases.length]).toEqual([null, null, 0])
+    runtime['gate.on'] = true
+    expect(check()).toBeNull()
+    expect([check()?.filter, store.counter('connection_limit.gate.limited_connections').value]).toEqual(['gate', 1])
+    expect(filter(connectionLimit(false)).check()).toBeNull()
   })
 })
 
@@ -63,10 +81,11 @@ describe('local_ratelimit', () => {
   it('limits by default, and with runtime_enabled only while it is on', () => {
     const refusals = (made: ReturnType<typeof filter>) =>
       [made.check(), made.check(), made.check()].filter(denial => denial !== null).length
-    expect(refusals(filter(rateLimit(null)))).toBe(2)
-    expect(refusals(filter(rateLimit(100)))).toBe(2)
-    expect(refusals(filter(rateLimit(0)))).toBe(0)
-    expect(refusals(filter(rateLimit(100), { 'limit.on': false }))).toBe(0)
-    expect(refusals(filter(rateLimit(0), { 'limit.on': true }))).toBe(2)
+    expect(refusals(filter(rateLimit(true)))).toBe(2)
+    expect(refusals(filter(rateLimit(false)))).toBe(0)
+    expect(refusals(filter(rateLimit(true), { 'limit.on': false }))).toBe(0)
+    // Only a boolean counts.
+    expect(refusals(filter(rateLimit(true), { 'limit.on': 0 }))).toBe(2)
+    expect(refusals(filter(rateLimit(false), { 'limit.on': true }))).toBe(2)
   })
 })

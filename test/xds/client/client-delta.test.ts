@@ -1,6 +1,6 @@
 import * as grpc from '@grpc/grpc-js'
 import { describe, expect, it } from 'vitest'
-import type { XdsVerdict } from '../../../src/xds/client/client.js'
+import type { AdsClient, XdsVerdict } from '../../../src/xds/client/client.js'
 import { MAX_NACK_MESSAGE } from '../../../src/xds/client/decode-response.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE, VIRTUAL_HOST_TYPE } from '../../../src/xds/type-urls.js'
 import { eventually } from '../../support/eventually.js'
@@ -355,5 +355,62 @@ describe('delta', () => {
     expect(client.controlPlane.pendingRequests).toBeLessThan(10)
     resume()
     for (let i = 1; i <= 50; i++) expect((await stream.next()).responseNonce).toBe(String(i))
+  })
+})
+
+// Far more than one slice of a turn decodes.
+const MANY = Array.from({ length: 5000 }, (_, i) => wire(cluster(`c${i}`)))
+
+describe('a response that takes several turns to decode', () => {
+  /** `work` is run in the turn that the decoder gives away first. */
+  const decoding = async (work: (client: AdsClient) => void) => {
+    const server = await delta()
+    const { client, updates } = connect(server.port)
+    client.subscribe(CLUSTER_TYPE, wildcard)
+    client.subscribe(ENDPOINT_TYPE, ['a'])
+    client.start()
+    const stream = await server.streams.next()
+    await stream.next()
+    await stream.next()
+    const handle = client['handle'].bind(client)
+    client['handle'] = (...args) => {
+      handle(...args)
+      expect(client['dispatching']).toBe(1)
+      client['handle'] = handle
+      work(client)
+    }
+    stream.send({ typeUrl: CLUSTER_TYPE, nonce: '1', resources: MANY })
+    stream.send({ typeUrl: ENDPOINT_TYPE, nonce: '2', resources: [wire(endpoints('a'))] })
+    return { server, client, updates, stream }
+  }
+
+  it('is acknowledged before what came behind it, and nothing is sent meanwhile', async () => {
+    const { stream, updates } = await decoding(client => client.subscribe(ENDPOINT_TYPE, ['b']))
+    expect((await updates.next()).resources).toHaveLength(MANY.length)
+    expect((await updates.next()).typeUrl).toBe(ENDPOINT_TYPE)
+    expect(await stream.next()).toMatchObject({ typeUrl: ENDPOINT_TYPE, resourceNamesSubscribe: ['b'], responseNonce: '' })
+    expect(await stream.next()).toMatchObject({ typeUrl: CLUSTER_TYPE, responseNonce: '1' })
+    expect(await stream.next()).toMatchObject({ typeUrl: ENDPOINT_TYPE, responseNonce: '2' })
+  })
+
+  it('is applied though its stream is reset meanwhile, and the next stream says so instead of an ACK', async () => {
+    const { server, updates } = await decoding(client => client['call']!.cancel())
+    expect((await updates.next()).resources).toHaveLength(MANY.length)
+    const next = await server.streams.next()
+    const first = await next.next()
+    expect(first).toMatchObject({ typeUrl: CLUSTER_TYPE, responseNonce: '' })
+    expect(Object.keys(first.initialResourceVersions)).toHaveLength(MANY.length)
+    // What came behind it on the old stream was not read.
+    expect(await next.next()).toMatchObject({ typeUrl: ENDPOINT_TYPE, initialResourceVersions: {} })
+    next.send({ typeUrl: ENDPOINT_TYPE, nonce: '3', resources: [wire(endpoints('a'))] })
+    expect((await updates.next()).typeUrl).toBe(ENDPOINT_TYPE)
+    expect(await next.next()).toMatchObject({ responseNonce: '3' })
+  })
+
+  it('is dropped where the client is closed meanwhile', async () => {
+    const { client, updates } = await decoding(one => one.close())
+    await eventually(() => expect(client['dispatching']).toBe(0))
+    expect(updates.items).toEqual([])
+    expect(heldVersions(client, CLUSTER_TYPE).size).toBe(0)
   })
 })

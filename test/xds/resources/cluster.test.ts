@@ -118,6 +118,23 @@ describe('decodeCluster fills in Envoy’s defaults', () => {
     })
   })
 
+  it('of how much a health check looks at, and says where that is less than was asked', () => {
+    const sized = (size: number) => decodeClusterJson(clusterJson(check({ http_health_check: { path: '/h', response_buffer_size: size } })))
+    const bytes = (size: number) => decoded(sized(size)).healthChecks[0]!.check
+    expect([0, 16, 65_536, 100_000].map(size => bytes(size))).toMatchObject(
+      [65_536, 16, 65_536, 65_536].map(responseBufferBytes => ({ responseBufferBytes })),
+    )
+    expect(sized(0)).toMatchObject({ warnings: [] })
+    expect(sized(100_000)).toMatchObject({
+      warnings: [
+        {
+          path: 'health_checks[0].http_health_check.response_buffer_size',
+          reason: 'only the first 65536 bytes are looked at',
+        },
+      ],
+    })
+  })
+
   it('of balancing policies in both forms', () => {
     expect(clusterOf({ lb_policy: 'LEAST_REQUEST' }).lbPolicy).toEqual({
       kind: 'leastRequest',

@@ -64,7 +64,7 @@ describe('HTTP filters', () => {
       config: {
         library: { kind: 'gzip', level: 6, windowBits: 12, memLevel: 5 },
         request: null,
-        response: { enabled: true, minContentLength: 30 },
+        response: { enabled: { defaultValue: true, runtimeKey: '' }, minContentLength: 30 },
       },
     })
     expect(stats).toMatchObject({ config: { statsForAllMethods: false, individualMethods: [] } })
@@ -117,6 +117,14 @@ describe('HTTP filters', () => {
     httpFilter('basic_auth.v3.BasicAuth', { users: { inline_string }, ...more })
   const keys = (config: Json): Json => httpFilter('api_key_auth.v3.ApiKeyAuth', config)
   const refused: [what: string, filter: Json, error: RegExp][] = [
+    [
+      'an attribute of ext_proc that is no expression',
+      httpFilter('ext_proc.v3.ExternalProcessor', {
+        grpc_service: { envoy_grpc: { cluster_name: 'c' } },
+        request_attributes: ['request.path', 'request.'],
+      }),
+      /request_attributes\[1\]: invalid CEL expression/,
+    ],
     ['basic_auth without users', basic(''), /users: the list of users is empty/],
     ['basic_auth with a user without a password', basic('u'), /users: line 1 has no colon/],
     ['basic_auth with a nameless user', basic(`\n:${HASH}`), /users: line 2 has an empty user/],
@@ -359,7 +367,7 @@ describe('access logs', () => {
       }),
     ).toEqual({
       kind: 'and',
-      filters: [{ kind: 'statusCode', op: 'GE', value: 400 }, { kind: 'notHealthCheck' }],
+      filters: [{ kind: 'statusCode', op: 'GE', value: 400, runtimeKey: 'k' }, { kind: 'notHealthCheck' }],
     })
     expect(filter({ log_type_filter: { types: ['TcpConnectionEnd'], exclude: true } })).toEqual({
       kind: 'logType',

@@ -329,13 +329,14 @@ describe('decodeListener reads', () => {
     expect(filter).toMatchObject({ hcm: { routeTable: null, rdsName: 'web', rdsInitialFetchTimeoutMs: 3000, rdsSource: { kind: 'ads' } } })
   })
 
-  it('a connection limit that runtime_enabled switches off as absent', () => {
+  it('a connection limit with the key that switches it', () => {
     const limit = networkFilter('connection_limit.v3.ConnectionLimit', {
       stat_prefix: 'a',
       max_connections: 5,
       runtime_enabled: { default_value: false, runtime_key: 'k' },
     })
-    expect(decoded(decodeListenerJson(listenerJson({ filters: [limit, hcm()] }))).filterChains[0]!.filters).toHaveLength(1)
+    const [filter] = decoded(decodeListenerJson(listenerJson({ filters: [limit, hcm()] }))).filterChains[0]!.filters
+    expect(filter).toMatchObject({ maxConnections: 5, enabled: { defaultValue: false, runtimeKey: 'k' } })
   })
 
   it('unknown protobuf fields by counting them', () => {

@@ -315,7 +315,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
     }
     // As in Envoy, a message that the upstream broke off is one that it got wrong.
     if (this.insideMessage) {
-      this.fail(codecError(502, PROTOCOL_ERROR, 'the upstream closed inside its response'))
+      this.fail(closedInside())
       return
     }
     const reason: StreamReset = { code: 'connection-closed', details: 'upstream_reset_connection_termination' }
@@ -331,9 +331,11 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
     // Everything came before the FIN, and its reader has not yet taken it.
     if (this.input.finPending && reason.code === 'connection-closed') return
     const { wrote } = this.output
-    const told = reason.code === 'connection-closed' && this.insideMessage ? BROKEN_OFF : reason
+    // Also by a reset, as in Envoy.
+    const brokenOff = reason.code === 'connection-closed' && this.insideMessage
     const stream = this.closeState()
-    stream?.events.onReset(wrote ? told : NOTHING_SENT)
+    stream?.events.onReset(!wrote ? NOTHING_SENT : brokenOff ? BROKEN_OFF : reason)
+    if (brokenOff) this.handler.onConnectionError(closedInside())
   }
 
   /** A head or a body has begun whose end is still to come, and would not be the connection's. */
@@ -383,3 +385,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
 /** Not one byte of the request was handed to the transport: it can go again on another connection without any doubt. */
 const NOTHING_SENT: StreamReset = { code: 'connection-closed', details: 'nothing_sent' }
 const BROKEN_OFF: StreamReset = { code: 'protocol-error', details: PROTOCOL_ERROR }
+
+function closedInside(): CodecError {
+  return codecError(502, PROTOCOL_ERROR, 'the upstream closed inside its response')
+}

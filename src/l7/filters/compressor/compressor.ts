@@ -5,6 +5,7 @@
 import type { CompressorConfig, CompressorDirection, CompressorLibrary } from '../../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import type { HeaderList } from '../../codec/header-list.js'
+import { flagIsOn, type Runtime } from '../../match/runtime-fraction.js'
 import { type BodyFlow, RequestFlow, ResponseFlow } from '../body-flow.js'
 import type { FilterContext } from '../filter-environment.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
@@ -59,10 +60,13 @@ export function compressorFilter(
     seesLocalReplies: true,
     create(call: FilterCall): StreamFilter | null {
       if (call.request.upgrade !== '' || call.request.method === 'CONNECT') return null
-      if (!config.response.enabled && config.request?.enabled !== true) return null
       const override = call.overrideFor(name)
-      const removes = override?.kind === 'compressor' ? override.removeAcceptEncodingHeader : null
-      return new CompressorFilter(compiled, removes ?? config.removeAcceptEncodingHeader)
+      const own = override?.kind === 'compressor' ? override : null
+      return new CompressorFilter(
+        compiled,
+        own?.compressesResponses ?? false,
+        own?.removeAcceptEncodingHeader ?? config.removeAcceptEncodingHeader,
+      )
     },
   }
 }
@@ -72,6 +76,7 @@ class CompiledCompressor {
   readonly library: CompressorLibrary
   readonly offered: readonly Encoding[]
   readonly encoding: Encoding
+  readonly runtime: Runtime
   readonly stats
   readonly requestStats
   private readonly responseType: (header: string | undefined) => boolean
@@ -82,6 +87,7 @@ class CompiledCompressor {
     this.library = library
     this.offered = offered
     this.encoding = ENCODINGS[library.kind]
+    this.runtime = ctx.runtime
     this.responseType = compileContentTypes(config.response)
     this.requestType = compileContentTypes(config.request ?? config.response)
     // `compressor.<name of the library>.<gzip|brotli|zstd>.`, and below it `response.` where the config has a response direction.
@@ -95,7 +101,7 @@ class CompiledCompressor {
 
   takesRequest({ headers }: RequestHead): boolean {
     const direction = this.config.request
-    if (direction?.enabled !== true) return false
+    if (direction === null || !flagIsOn(direction.enabled, this.runtime)) return false
     if (!longEnough(headers, direction)) {
       this.requestStats.content_length_too_small.value++
       return false
@@ -155,12 +161,14 @@ function longEnough(headers: HeaderList, direction: CompressorDirection): boolea
 
 class CompressorFilter implements StreamFilter {
   private readonly compiled: CompiledCompressor
+  private readonly alwaysResponses: boolean
   private readonly removesAcceptEncoding: boolean
   private request: BodyEncoder | null = null
   private response: BodyEncoder | null = null
 
-  constructor(compiled: CompiledCompressor, removesAcceptEncoding: boolean) {
+  constructor(compiled: CompiledCompressor, alwaysResponses: boolean, removesAcceptEncoding: boolean) {
     this.compiled = compiled
+    this.alwaysResponses = alwaysResponses
     this.removesAcceptEncoding = removesAcceptEncoding
   }
 
@@ -170,7 +178,7 @@ class CompressorFilter implements StreamFilter {
     const accept = headers.getJoined('accept-encoding')
     if (accept !== undefined) {
       call.info.setFilterState(ACCEPT_ENCODING_STATE, accept)
-      if (this.removesAcceptEncoding) headers.remove('accept-encoding')
+      if (this.removesAcceptEncoding && this.takesResponses()) headers.remove('accept-encoding')
     }
     if (!end && compiled.takesRequest(head)) {
       headers.remove('content-length')
@@ -179,6 +187,11 @@ class CompressorFilter implements StreamFilter {
       this.request = this.encode(new RequestFlow(call, this), compiled.requestStats)
     } else compiled.requestStats.not_compressed.value++
     return 'continue'
+  }
+
+  private takesResponses(): boolean {
+    const { config, runtime } = this.compiled
+    return this.alwaysResponses || flagIsOn(config.response.enabled, runtime)
   }
 
   requestData(_call: FilterCall, chunk: Buffer, end: boolean): Buffer | null {
@@ -192,7 +205,10 @@ class CompressorFilter implements StreamFilter {
   responseHead(call: FilterCall, head: ResponseHead, end: boolean): FilterStatus {
     const { compiled } = this
     const { config, encoding, stats } = compiled
-    if (!config.response.enabled) return 'continue'
+    if (!this.takesResponses()) {
+      stats.not_compressed.value++
+      return 'continue'
+    }
     const { headers } = head
     const obstacle = compiled.obstacle(head)
     const accept = call.info.filterState(ACCEPT_ENCODING_STATE) as string | undefined

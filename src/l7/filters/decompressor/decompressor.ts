@@ -7,6 +7,7 @@
 import type { DecompressorConfig, DecompressorDirection } from '../../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import { HeaderList } from '../../codec/header-list.js'
+import { flagIsOn, type Runtime } from '../../match/runtime-fraction.js'
 import { ResponseFlag } from '../../stream/response-flags.js'
 import { type BodyFlow, RequestFlow, ResponseFlow } from '../body-flow.js'
 import type { Encoding } from '../compressor/accept-encoding.js'
@@ -55,6 +56,7 @@ export function decompressorFilter(name: string, disabled: boolean, config: Deco
 
 class CompiledDecompressor {
   readonly config: DecompressorConfig
+  readonly runtime: Runtime
   readonly coding: Encoding
   readonly maxRatio: number
   readonly request
@@ -66,6 +68,7 @@ class CompiledDecompressor {
     const { library, statPrefix } = config
     const base = `decompressor.${statPrefix === '' ? '' : `${statPrefix}.`}${library.kind}`
     this.config = config
+    this.runtime = ctx.runtime
     this.coding = CODINGS[library.kind]
     this.maxRatio = library.kind === 'gzip' ? library.maxInflateRatio : DEFAULT_MAX_RATIO
     this.request = ctx.httpCounters(`${base}.request`, DIRECTION_COUNTERS)
@@ -83,7 +86,7 @@ class CompiledDecompressor {
 
   /** Our coding is the outer one, and the message may be changed: then the head says what is left. */
   takes(head: RequestHead | ResponseHead, direction: DecompressorDirection): boolean {
-    if (!direction.enabled) return false
+    if (!flagIsOn(direction.enabled, this.runtime)) return false
     const { headers } = head
     const codings = headers.getJoined('content-encoding')
     if (codings === undefined) return false
@@ -117,7 +120,7 @@ class DecompressorFilter implements StreamFilter {
   requestHead(call: FilterCall, head: RequestHead, end: boolean): FilterStatus {
     const { compiled } = this
     const { config, coding } = compiled
-    if (config.advertise && config.response.enabled) {
+    if (config.advertise && flagIsOn(config.response.enabled, compiled.runtime)) {
       const accepted = head.headers.getJoined('accept-encoding')
       head.headers.set('accept-encoding', accepted === undefined || accepted === '' ? coding : `${accepted},${coding}`)
     }

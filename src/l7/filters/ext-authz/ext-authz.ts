@@ -9,7 +9,7 @@ import type { ExtAuthzConfig } from '../../../model/http-filter.js'
 import type { AsyncCall } from '../../client/async-client.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import type { HeaderList } from '../../codec/header-list.js'
-import { compileRuntimeFraction, type FractionTest } from '../../match/runtime-fraction.js'
+import { compileRuntimeFraction, type FractionTest, flagIsOn } from '../../match/runtime-fraction.js'
 import { compileStringMatchers } from '../../match/string-matcher.js'
 import { ResponseFlag } from '../../stream/response-flags.js'
 import { type FilterContext, PerCluster } from '../filter-environment.js'
@@ -103,7 +103,7 @@ class ExtAuthzFilter implements StreamFilter {
     const { config } = shared
     if (!shared.enabled()) {
       shared.stats.disabled.value++
-      if (!config.denyAtDisable) return 'continue'
+      if (!flagIsOn(config.denyAtDisable, shared.ctx.runtime)) return 'continue'
       call.sendReply(config.statusOnError, '', 'ext_authz_error', ResponseFlag.UnauthorizedExternalService)
       return 'stop'
     }

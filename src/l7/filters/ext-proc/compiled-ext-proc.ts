@@ -3,6 +3,7 @@
 import type { ExtProcConfig } from '../../../model/http-filter.js'
 import { compileStringMatchers } from '../../match/string-matcher.js'
 import type { FilterContext } from '../filter-environment.js'
+import { compileAttributes } from './ext-proc-attributes.js'
 import type { NamedFields } from './ext-proc-messages.js'
 import { MutationChecker } from './ext-proc-mutations.js'
 
@@ -27,6 +28,8 @@ export class CompiledExtProc {
   readonly ctx: FilterContext
   readonly stats
   readonly mutations: MutationChecker
+  readonly requestAttributes: ReturnType<typeof compileAttributes>
+  readonly responseAttributes: ReturnType<typeof compileAttributes>
   private readonly allowed: ((name: string) => boolean) | null
   private readonly disallowed: ((name: string) => boolean) | null
 
@@ -35,6 +38,8 @@ export class CompiledExtProc {
     this.ctx = ctx
     this.stats = ctx.httpCounters(config.statPrefix === '' ? 'ext_proc' : `ext_proc.${config.statPrefix}`, COUNTERS)
     this.mutations = new MutationChecker(config.mutationRules, this.stats.rejected_header_mutations)
+    this.requestAttributes = compileAttributes(config.requestAttributes)
+    this.responseAttributes = compileAttributes(config.responseAttributes)
     this.allowed = compileStringMatchers(config.allowedHeaders)
     this.disallowed = compileStringMatchers(config.disallowedHeaders)
   }

@@ -6,9 +6,13 @@ import type { JsonValue } from '../../../model/metadata.js'
 import type { HeaderList } from '../../codec/header-list.js'
 import { readStruct, writeStruct } from '../../grpc/protobuf-struct.js'
 import { ProtobufReader, ProtobufWriter } from '../../grpc/protobuf-writer.js'
+import type { Attributes } from './ext-proc-attributes.js'
 
 /** Headers that one answer may set, and as many that it may remove. */
 const MAX_MUTATIONS = 256
+
+/** The key of the attributes, whatever the filter is called. */
+const FILTER_NAME = 'envoy.filters.http.ext_proc'
 
 /** Field numbers of ProcessingRequest's oneof; an answer's are one less. */
 export const Part = {
@@ -32,44 +36,52 @@ const ANSWERS: readonly Part[] = [
 
 export type NamedFields = readonly (readonly [name: string, value: string])[]
 
-/** `metadata`: namespaces that are forwarded. */
-export function headersMessage(part: Part, fields: NamedFields, end: boolean, metadata: Readonly<Record<string, object>>): Buffer {
+/** What goes along with a part of a message. */
+export interface MessageContext {
+  /** Namespaces of dynamic metadata that are forwarded. */
+  readonly metadata: Readonly<Record<string, object>>
+  /** Null: none, or they were sent. */
+  readonly attributes: Attributes | null
+}
+
+export function headersMessage(part: Part, fields: NamedFields, end: boolean, context: MessageContext): Buffer {
   const writer = new ProtobufWriter()
   writer.message(part, http => {
     http.message(1, map => writeFields(map, fields)).bool(3, end)
   })
-  return finish(writer, metadata)
+  return finish(writer, context)
 }
 
-export function bodyMessage(part: Part, body: Buffer, end: boolean, metadata: Readonly<Record<string, object>>): Buffer {
+export function bodyMessage(part: Part, body: Buffer, end: boolean, context: MessageContext): Buffer {
   const writer = new ProtobufWriter()
   writer.message(part, http => {
     http.bytes(1, body).bool(2, end)
   })
-  return finish(writer, metadata)
+  return finish(writer, context)
 }
 
-export function trailersMessage(part: Part, trailers: HeaderList, metadata: Readonly<Record<string, object>>): Buffer {
+export function trailersMessage(part: Part, trailers: HeaderList, context: MessageContext): Buffer {
   const writer = new ProtobufWriter()
   const fields = [...trailers.lower].map((name, i): [string, string] => [name, trailers.values[i]!])
   writer.message(part, http => {
     http.message(1, map => writeFields(map, fields))
   })
-  return finish(writer, metadata)
+  return finish(writer, context)
 }
 
 function writeFields(map: ProtobufWriter, fields: NamedFields): void {
   for (const [name, value] of fields) map.message(1, field => field.string(1, name).latin1(3, value))
 }
 
-function finish(writer: ProtobufWriter, metadata: Readonly<Record<string, object>>): Buffer {
+function finish(writer: ProtobufWriter, { metadata, attributes }: MessageContext): Buffer {
   const namespaces = Object.entries(metadata)
   if (namespaces.length > 0) {
-    writer.message(8, context => {
+    writer.message(8, message => {
       for (const [name, struct] of namespaces)
-        context.message(1, entry => entry.string(1, name).message(2, value => writeStruct(value, struct as Record<string, unknown>)))
+        message.message(1, entry => entry.string(1, name).message(2, value => writeStruct(value, struct as Record<string, unknown>)))
     })
   }
+  if (attributes !== null) writer.message(9, entry => entry.string(1, FILTER_NAME).message(2, struct => writeStruct(struct, attributes)))
   return writer.finish()
 }
 

@@ -12,6 +12,8 @@ export class Side {
   /** Nothing follows the head, or a tunnel does. */
   bodiless = false
   sendsTrailers: boolean
+  /** The processor has the attributes of this direction. */
+  attributesSent = false
   /** What the processor has, not answered yet. */
   awaiting: Part | null = null
   /** Its message's timer. */

@@ -20,6 +20,7 @@ import {
   bodyMessage,
   headersMessage,
   type ImmediateAnswer,
+  type MessageContext,
   type ModeOverride,
   type NamedFields,
   Part,
@@ -94,7 +95,11 @@ class ExtProcFilter implements StreamFilter {
       ...fieldsOf(head.headers),
     ]
     this.request.holdsHead = true
-    this.send(this.request, Part.RequestHeaders, headersMessage(Part.RequestHeaders, this.compiled.forwarded(fields), end, this.metadata()))
+    this.send(
+      this.request,
+      Part.RequestHeaders,
+      headersMessage(Part.RequestHeaders, this.compiled.forwarded(fields), end, this.context(this.request)),
+    )
     return 'stop'
   }
 
@@ -111,7 +116,7 @@ class ExtProcFilter implements StreamFilter {
       }
       this.collectedBytes = body.length
       const end = complete && requestControl(call).requestTrailers === null
-      this.send(request, Part.RequestBody, bodyMessage(Part.RequestBody, body, end, this.metadata()))
+      this.send(request, Part.RequestBody, bodyMessage(Part.RequestBody, body, end, this.context(request)))
     })
     return true
   }
@@ -145,7 +150,11 @@ class ExtProcFilter implements StreamFilter {
     if (buffered) this.collectResponse()
     if (this.mode.responseHeaders) {
       const fields: NamedFields = [[':status', String(head.status)], ...fieldsOf(head.headers)]
-      this.send(response, Part.ResponseHeaders, headersMessage(Part.ResponseHeaders, this.compiled.forwarded(fields), end, this.metadata()))
+      this.send(
+        response,
+        Part.ResponseHeaders,
+        headersMessage(Part.ResponseHeaders, this.compiled.forwarded(fields), end, this.context(response)),
+      )
     }
     return 'stop'
   }
@@ -165,7 +174,7 @@ class ExtProcFilter implements StreamFilter {
 
   private sendResponseBody(): void {
     const { body, trailers } = this.collectedResponse!
-    this.send(this.response, Part.ResponseBody, bodyMessage(Part.ResponseBody, body, trailers === null, this.metadata()))
+    this.send(this.response, Part.ResponseBody, bodyMessage(Part.ResponseBody, body, trailers === null, this.context(this.response)))
   }
 
   responseData(_call: FilterCall, chunk: Buffer, end: boolean): Buffer | null {
@@ -210,7 +219,7 @@ class ExtProcFilter implements StreamFilter {
     const next = side.queue[0]
     if (next !== undefined) {
       const part = isRequest ? Part.RequestBody : Part.ResponseBody
-      this.send(side, part, bodyMessage(part, next.chunk, next.end, this.metadata()))
+      this.send(side, part, bodyMessage(part, next.chunk, next.end, this.context(side)))
       return
     }
     side.unpause()
@@ -218,7 +227,7 @@ class ExtProcFilter implements StreamFilter {
     if (trailers === null) return
     if (side.sendsTrailers) {
       const part = isRequest ? Part.RequestTrailers : Part.ResponseTrailers
-      this.send(side, part, trailersMessage(part, trailers, this.metadata()))
+      this.send(side, part, trailersMessage(part, trailers, this.context(side)))
     } else {
       side.trailers = null
       side.flow.emitTrailers(trailers)
@@ -245,13 +254,18 @@ class ExtProcFilter implements StreamFilter {
     side.timer = this.compiled.ctx.clock.after(ms, () => this.onTimeout())
   }
 
-  private metadata(): Record<string, object> {
-    const found: Record<string, object> = {}
-    for (const name of this.compiled.config.forwardedNamespaces) {
-      const struct = this.call.info.dynamicMetadata(name)
-      if (struct !== undefined) found[name] = struct
+  /** Of the next message of this direction; its first one has the attributes. */
+  private context(side: Side): MessageContext {
+    const { compiled, call } = this
+    const metadata: Record<string, object> = {}
+    for (const name of compiled.config.forwardedNamespaces) {
+      const struct = call.info.dynamicMetadata(name)
+      if (struct !== undefined) metadata[name] = struct
     }
-    return found
+    const attributesOf = side === this.request ? compiled.requestAttributes : compiled.responseAttributes
+    const attributes = attributesOf === null || side.attributesSent ? null : attributesOf(call.info)
+    side.attributesSent = true
+    return { metadata, attributes }
   }
 
   // ---- the processor's answers ----------------------------------------------------------------------------------------------------------

@@ -57,7 +57,8 @@ export function decodeState(text: string): LoginState | null {
   return { url: toByteString(url), csrfToken, flowId }
 }
 
-const ABSOLUTE = /^https?:\/\/(\[[0-9a-f:.]+\]|[^/?#:@\s[\]]+)(?::\d{1,5})?([/?][^\s#]*)?(?:#\S*)?$/i
+// A backslash is a slash to browsers: `https://evil.example\.example.com/` leads to evil.example.
+const ABSOLUTE = /^https?:\/\/(\[[0-9a-f:.]+\]|[^/\\?#:@[\]\x00-\x20\x7f]+)(?::\d{1,5})?([/?][^#\x00-\x20\x7f]*)?(?:#[^\x00-\x20\x7f]*)?$/i
 
 /** Host and path of an absolute URL of http or https; null for anything else. */
 export function parseAbsoluteUrl(url: string): { readonly host: string; readonly path: string } | null {

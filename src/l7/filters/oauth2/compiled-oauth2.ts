@@ -54,8 +54,7 @@ export class CompiledOAuth2 {
     const { secrets } = ctx.env
     this.hmac = new GenericSecret(config.hmacSecret, secrets)
     this.secret = config.clientSecret === null ? null : new GenericSecret(config.clientSecret, secrets)
-    const outer = ofFilter ? ctx.env.stats.scope : ctx.scope('')
-    this.stats = ctx.counters(config.statPrefix === '' ? outer : outer.scope(config.statPrefix), COUNTERS)
+    this.stats = ctx.counters(ofFilter ? ctx.httpScope(config.statPrefix) : ctx.scope(config.statPrefix), COUNTERS)
     this.setCookies = new SetCookies(config)
     this.redirectUri = formatOrText(config.redirectUri)
     this.originalUri = config.originalRequestUri === '' ? null : formatOrText(config.originalRequestUri)
@@ -69,7 +68,8 @@ export class CompiledOAuth2 {
   }
 
   get ready(): boolean {
-    return this.hmac.value !== null && (this.secret === null || this.secret.value !== null)
+    // An empty one would be anybody's.
+    return !!this.hmac.value && (this.secret === null || !!this.secret.value)
   }
 
   get hmacSecret(): string {
@@ -136,7 +136,7 @@ export class CompiledOAuth2 {
     const { hmac, bearerToken, idToken, refreshToken, expires, nonce, codeVerifier } = config.cookies
     const headers = new HeaderList()
     for (const cookie of [hmac, bearerToken, idToken, refreshToken, expires]) setCookies.remove(headers, cookie, cookie.name)
-    for (const name of new Set(cookies.names))
+    for (const name of cookies.sent)
       for (const cookie of [nonce, codeVerifier]) if (isOfFlow(name, cookie.name)) setCookies.remove(headers, cookie, name)
     const home = `${schemeOf(head)}://${head.authority}/`
     if (config.endSessionEndpoint === '') {
@@ -150,8 +150,8 @@ export class CompiledOAuth2 {
     return headers
   }
 
-  /** `sent`: the request's, of which those go that the session has no more. */
-  setSession(headers: HeaderList, session: Session, sent: RequestCookies): void {
+  /** `cookies`: the request's, of which those go that the session has no more. */
+  setSession(headers: HeaderList, session: Session, cookies: RequestCookies): void {
     const { config, setCookies, hmacSecret } = this
     const { hmac, expires, bearerToken, idToken, refreshToken } = config.cookies
     setCookies.set(headers, hmac, hmac.name, signSession(session, hmacSecret), session.expiresIn)
@@ -164,7 +164,7 @@ export class CompiledOAuth2 {
     for (const [cookie, token, seconds] of tokens) {
       const value = config.encryptsTokens ? encryptToken(token, hmacSecret) : token
       if (token !== '') setCookies.set(headers, cookie, cookie.name, value, seconds)
-      else if (sent.has(cookie.name)) setCookies.remove(headers, cookie, cookie.name)
+      else if (cookies.sent.has(cookie.name)) setCookies.remove(headers, cookie, cookie.name)
     }
   }
 

@@ -7,8 +7,10 @@ import type { HeaderList } from '../../codec/header-list.js'
 const LONG_AGO = 'Thu, 01 Jan 1970 00:00:00 GMT'
 
 export class RequestCookies {
-  private readonly entries: [name: string, value: string][] = []
+  private entries: [name: string, value: string][] = []
   private changed = false
+  /** Names of all that came, those too that have been removed since. */
+  readonly sent: ReadonlySet<string>
 
   constructor(headers: HeaderList) {
     for (const field of headers.getAll('cookie'))
@@ -18,6 +20,7 @@ export class RequestCookies {
         const value = part.slice(equals + 1).trim()
         this.entries.push([part.slice(0, equals).trim(), /^".*"$/.test(value) ? value.slice(1, -1) : value])
       }
+    this.sent = new Set(this.entries.map(([name]) => name))
   }
 
   /** Of the first of that name; '' for none. */
@@ -25,12 +28,12 @@ export class RequestCookies {
     return this.entries.find(([known]) => known === name)?.[1] ?? ''
   }
 
-  has(name: string): boolean {
-    return this.entries.some(([known]) => known === name)
-  }
-
-  get names(): readonly string[] {
-    return this.entries.map(([name]) => name)
+  /** The first of that name, and no other: whoever reads them next may take the last. */
+  keepFirst(name: string): void {
+    const first = this.entries.find(([known]) => known === name)
+    const before = this.entries.length
+    this.entries = this.entries.filter(entry => entry[0] !== name || entry === first)
+    if (this.entries.length < before) this.changed = true
   }
 
   set(name: string, value: string): void {
@@ -41,11 +44,9 @@ export class RequestCookies {
   }
 
   remove(which: (name: string) => boolean): void {
-    for (let i = this.entries.length - 1; i >= 0; i--)
-      if (which(this.entries[i]![0])) {
-        this.entries.splice(i, 1)
-        this.changed = true
-      }
+    const before = this.entries.length
+    this.entries = this.entries.filter(([name]) => !which(name))
+    if (this.entries.length < before) this.changed = true
   }
 
   /** Into the request, where something has changed. */

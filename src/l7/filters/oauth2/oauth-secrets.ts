@@ -66,14 +66,16 @@ export function codeChallenge(verifier: string): string {
   return sha256(verifier).toString('base64url')
 }
 
-/** `<id>.<its signature>`: a double submit cookie that nobody else can make. */
+/** `<id>.<its signature>`: a double submit cookie that nobody else can make, of the login with that id. */
 export function csrfToken(flowId: string, secret: string): string {
   return `${flowId}.${hmacOf(secret, flowId).toString('base64')}`
 }
 
-export function isCsrfToken(token: string, cookie: string, secret: string): boolean {
+/** `flowId` '': an older Envoy began the login, and does not say. */
+export function isCsrfToken(token: string, flowId: string, cookie: string, secret: string): boolean {
   const dot = token.indexOf('.')
-  return dot !== -1 && isEqual(token, cookie) && isEqual(token, csrfToken(token.slice(0, dot), secret))
+  if (dot === -1 || (flowId !== '' && flowId !== token.slice(0, dot))) return false
+  return isEqual(token, cookie) && isEqual(token, csrfToken(token.slice(0, dot), secret))
 }
 
 function isEqual(a: string, b: string): boolean {

@@ -68,6 +68,8 @@ class OAuth2Filter implements StreamFilter {
   /** Of a refreshed request: its response carries it. */
   private renewed: Session | null = null
   private cookies!: RequestCookies
+  /** The cookies are a session of ours, though it may have ended. */
+  private signed = false
 
   constructor(compiled: CompiledOAuth2) {
     this.compiled = compiled
@@ -117,7 +119,7 @@ class OAuth2Filter implements StreamFilter {
     if (compiled.isSignOut(head.path)) return { verdict: 'denies', reason: 'it signs the user out', status: 302 }
     if (compiled.isCallback(head.path)) return { verdict: 'unknown', reason: 'the token endpoint decides' }
     if (this.hasSession(head)) return { verdict: 'passes', reason: 'its session is signed and has not ended' }
-    if (compiled.config.useRefreshToken && this.cookies.has(compiled.config.cookies.refreshToken.name))
+    if (compiled.config.useRefreshToken && this.cookies.get(compiled.config.cookies.refreshToken.name) !== '')
       return { verdict: 'unknown', reason: 'the token endpoint decides: there is a refresh token' }
     if (compiled.allowsFailed(head)) return { verdict: 'passes', reason: 'without a session, by allow_failed_matcher' }
     if (compiled.deniesRedirect(head)) return { verdict: 'denies', reason: 'it has no session (deny_redirect_matcher)', status: 401 }
@@ -141,11 +143,11 @@ class OAuth2Filter implements StreamFilter {
     const { config, hmacSecret } = this.compiled
     const cookies = new RequestCookies(head.headers)
     this.cookies = cookies
-    if (config.encryptsTokens)
-      for (const { name } of [config.cookies.bearerToken, config.cookies.idToken, config.cookies.refreshToken]) {
-        const encrypted = cookies.get(name)
-        if (encrypted !== '') cookies.set(name, decryptToken(encrypted, hmacSecret) ?? encrypted)
-      }
+    for (const { name } of [config.cookies.bearerToken, config.cookies.idToken, config.cookies.refreshToken]) {
+      cookies.keepFirst(name)
+      const encrypted = config.encryptsTokens ? cookies.get(name) : ''
+      if (encrypted !== '') cookies.set(name, decryptToken(encrypted, hmacSecret) ?? encrypted)
+    }
     cookies.write(head.headers)
     if (!config.preserveAuthorizationHeader) head.headers.remove('authorization')
     if (config.idTokenHeader !== '') head.headers.remove(config.idTokenHeader)
@@ -163,9 +165,8 @@ class OAuth2Filter implements StreamFilter {
       idToken: cookies.get(names.idToken.name),
       refreshToken: cookies.get(names.refreshToken.name),
     }
-    return (
-      /^\d{1,15}$/.test(expires) && Number(expires) * 1000 > ctx.wallClock() && isSigned(session, cookies.get(names.hmac.name), hmacSecret)
-    )
+    this.signed = isSigned(session, cookies.get(names.hmac.name), hmacSecret)
+    return this.signed && /^\d{1,15}$/.test(expires) && Number(expires) * 1000 > ctx.wallClock()
   }
 
   /** Upstream gets the user's tokens, and nothing of how he came by them. */
@@ -193,8 +194,9 @@ class OAuth2Filter implements StreamFilter {
     if (state === null) return { problem: 'State_query_param_is_not_valid', flowId: '' }
     const { name } = config.cookies.nonce
     const cookie = this.cookies.get(`${name}.${state.flowId}`) || this.cookies.get(name)
-    // Else somebody else's login would become this user's session (RFC 6819 §5.3.5).
-    if (!isCsrfToken(state.csrfToken, cookie, hmacSecret)) return { problem: 'CSRF_token_validation_failed', flowId: '' }
+    // Else somebody else's login would become this user's session (RFC 6819 §5.3.5). What is not signed of the state, its URL and its id, is
+    // whatever the client wrote: the id stands in Set-Cookie later.
+    if (!isCsrfToken(state.csrfToken, state.flowId, cookie, hmacSecret)) return { problem: 'CSRF_token_validation_failed', flowId: '' }
     const { flowId } = state
     if (parseAbsoluteUrl(state.url) === null) return { problem: 'State_url_can_not_be_initialized', flowId }
     if (!isAllowedHost(state.url, config.allowedRedirectDomains))
@@ -264,6 +266,8 @@ class OAuth2Filter implements StreamFilter {
     const names = config.cookies
     const kept = config.keepsRefreshToken && result.refreshToken === '' ? cookies.get(names.refreshToken.name) : result.refreshToken
     const session = sessionOf({ ...result, refreshToken: kept }, config, head.authority, compiled.ctx.wallClock())
+    // What the answer does not renew is what we gave the user, or nothing.
+    if (!this.signed) cookies.remove(name => compiled.isTokenCookie(name))
     if (session.accessToken !== '') cookies.set(names.bearerToken.name, session.accessToken)
     if (session.idToken !== '') cookies.set(names.idToken.name, session.idToken)
     stats.oauth_refreshtoken_success.value++

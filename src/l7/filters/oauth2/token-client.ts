@@ -9,10 +9,10 @@ import type { FilterContext } from '../filter-environment.js'
 import { splitUri } from '../split-uri.js'
 import { encodeQueryText } from './authorization-url.js'
 
-const RETRY_BASE_MS = 25
-const RETRY_MAX_MS = 250
 /** Longest token that is taken: a cookie holds no more. */
 const MAX_TOKEN_LENGTH = 16 * 1024
+/** A longer life is none that Envoy could read. */
+const MAX_SECONDS = 0xffffffff
 
 export interface Tokens {
   readonly accessToken: string
@@ -59,7 +59,9 @@ export class TokenClient {
 
   private ask(body: string, secret: string, answer: (result: TokenResult) => void): AsyncCall {
     const { config, ctx } = this
-    const { cluster, timeoutMs, retries } = config.tokenEndpoint
+    const { cluster, timeoutMs, retries, retryBaseMs, retryMaxMs } = config.tokenEndpoint
+    // Of all tries together.
+    const deadline = timeoutMs === 0 ? Number.POSITIVE_INFINITY : ctx.clock.now() + timeoutMs
     let current: { cancel(): void } = { cancel() {} }
     const attempt = (tried: number): void => {
       const headers = HeaderList.of(['content-type', 'application/x-www-form-urlencoded'], ['accept', 'application/json'])
@@ -67,14 +69,19 @@ export class TokenClient {
         const pair = `${toByteString(config.clientId)}:${secret}`
         headers.append('authorization', `Basic ${Buffer.from(pair, 'latin1').toString('base64')}`)
       }
-      const request = { method: 'POST', path: this.path, authority: this.authority, headers, body: Buffer.from(body, 'latin1'), timeoutMs }
+      const left = Math.min(deadline - ctx.clock.now(), retries === 0 ? Number.POSITIVE_INFINITY : retryMaxMs)
+      const request = {
+        method: 'POST',
+        path: this.path,
+        authority: this.authority,
+        headers,
+        body: Buffer.from(body, 'latin1'),
+        timeoutMs: left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left)),
+      }
       current = ctx.env.httpClient.send(cluster, request, result => {
-        if (tried >= retries || !isTransient(result)) {
-          answer(this.read(result))
-          return
-        }
-        const backoff = Math.min(RETRY_MAX_MS, RETRY_BASE_MS * 2 ** tried)
-        current = ctx.clock.after(Math.floor(ctx.random() * backoff), () => attempt(tried + 1))
+        const wait = Math.floor(ctx.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** tried))
+        if (tried >= retries || !isTransient(result) || ctx.clock.now() + wait >= deadline) answer(this.read(result))
+        else current = ctx.clock.after(wait, () => attempt(tried + 1))
       })
     }
     attempt(0)
@@ -95,14 +102,15 @@ export class TokenClient {
     if (accessToken === null) return { problem: 'failed', details: 'No_access_token_found_in_the_token_exchange_response' }
     if (idToken === null || refreshToken === null) return { problem: 'failed', details: 'Failed_to_parse_oauth_response_body' }
     const expiresIn = answer['expires_in'] === undefined ? this.config.defaultExpiresInSeconds : Number(answer['expires_in'])
-    if (!Number.isSafeInteger(expiresIn) || expiresIn <= 0)
+    if (!Number.isInteger(expiresIn) || expiresIn <= 0 || expiresIn > MAX_SECONDS)
       return { problem: 'failed', details: 'No_default_or_explicit_access_token_expiration_found_in_the_token_exchange_response' }
     return { accessToken, idToken, refreshToken, expiresInSeconds: expiresIn }
   }
 }
 
+/** Envoy's `5xx,gateway-error,connect-failure,reset`. A try that may last as long as this is a reset too. */
 function isTransient(result: AsyncResult): boolean {
-  return result.kind === 'failure' ? result.reason !== 'no-cluster' : result.status >= 500
+  return result.kind === 'failure' ? result.reason === 'reset' || result.reason === 'timeout' : result.status >= 500
 }
 
 function parseJson(body: Buffer): Readonly<Record<string, unknown>> | null {

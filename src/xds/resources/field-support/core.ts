@@ -174,9 +174,9 @@ export const CORE_SUPPORT: SupportTable = {
     accepted: { retry_on: '', retry_priority: '', retry_host_predicate: '', host_selection_retry_max_attempts: '' },
   },
   'envoy.config.core.v3.RuntimeDouble': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
-  'envoy.config.core.v3.RuntimeFeatureFlag': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
+  'envoy.config.core.v3.RuntimeFeatureFlag': { supported: 'default_value runtime_key' },
   'envoy.config.core.v3.RuntimeFractionalPercent': { supported: 'default_value runtime_key' },
-  'envoy.config.core.v3.RuntimeUInt32': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
+  'envoy.config.core.v3.RuntimeUInt32': { supported: 'default_value runtime_key' },
   'envoy.config.core.v3.SchemeHeaderTransformation': { supported: 'scheme_to_overwrite', accepted: { match_upstream: '' } },
   'envoy.config.core.v3.SelfConfigSource': { supported: 'transport_api_version' },
   'envoy.config.core.v3.SocketAddress': {

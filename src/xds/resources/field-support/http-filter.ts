@@ -150,8 +150,8 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     refused: {
       processing_request_modifier: 'modifiers of what the processor gets are not supported',
       async_mode: 'not implemented (nor in Envoy)',
-      request_attributes: 'attributes are not sent to the processor',
-      response_attributes: 'attributes are not sent to the processor',
+      request_attributes: 'not implemented (nor in Envoy)',
+      response_attributes: 'not implemented (nor in Envoy)',
       metadata_options: 'those of the filter count',
       grpc_initial_metadata: "the service's initial_metadata is sent",
     },
@@ -159,7 +159,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute': { supported: 'disabled overrides' },
   'envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor': {
     supported:
-      'grpc_service failure_mode_allow processing_mode message_timeout stat_prefix max_message_timeout forward_rules allow_mode_override disable_immediate_response mutation_rules metadata_options disable_clear_route_cache route_cache_action status_on_error',
+      'grpc_service failure_mode_allow processing_mode message_timeout stat_prefix max_message_timeout forward_rules allow_mode_override disable_immediate_response mutation_rules metadata_options disable_clear_route_cache route_cache_action status_on_error request_attributes response_attributes',
     accepted: { filter_metadata: '', deferred_close_timeout: '', allow_content_length_header: '', emit_client_span: '' },
     refused: {
       http_service: 'the processor is asked by gRPC; use grpc_service',
@@ -167,8 +167,6 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
       allowed_override_modes: 'every mode_override is taken, or none; use allow_mode_override',
       on_processing_response: 'extensions of ext_proc are not supported',
       processing_request_modifier: 'modifiers of what the processor gets are not supported',
-      request_attributes: 'attributes are not sent to the processor',
-      response_attributes: 'attributes are not sent to the processor',
       observability_mode: 'observability mode is not supported',
     },
   },

@@ -17,7 +17,7 @@ import type { Ctx } from '../field-path.js'
 import { decodeListStringMatcher, decodeStringMatcher, decodeStringMatchers } from '../matchers.js'
 import { decodeRbacMatcher, decodeRbacRules, HTTP_RBAC_INPUTS } from '../rbac.js'
 import { decodeRouteMatch } from '../route-match.js'
-import { decodeRuntimeFraction, durationMsOr } from '../values.js'
+import { decodeRuntimeFlag, decodeRuntimeFraction, durationMsOr } from '../values.js'
 
 /** Keys are asked for by scheme and host. */
 const ABSOLUTE_URI = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]+/i
@@ -58,7 +58,7 @@ export function decodeExtAuthz(config: ExtAuthz, ctx: Ctx): ExtAuthzConfig {
     clearRouteCache: config.clearRouteCache,
     statusOnError: config.statusOnError?.code || 403,
     filterEnabled: config.filterEnabled === undefined ? null : decodeRuntimeFraction(config.filterEnabled),
-    denyAtDisable: config.denyAtDisable?.defaultValue ?? false,
+    denyAtDisable: decodeRuntimeFlag(config.denyAtDisable, false),
     includePeerCertificate: config.includePeerCertificate,
     statPrefix: config.statPrefix,
     metadataContextNamespaces: config.metadataContextNamespaces,

@@ -11,6 +11,7 @@ import type {
   DecompressorDirection,
   DecompressorLibrary,
 } from '../../../model/http-filter.js'
+import type { RuntimeFeatureFlag } from '../../gen/envoy/config/core/v3/base_pb.js'
 import type { TypedExtensionConfig } from '../../gen/envoy/config/core/v3/extension_pb.js'
 import { type Brotli, Brotli_EncoderMode } from '../../gen/envoy/extensions/compression/brotli/compressor/v3/brotli_pb.js'
 import type { Brotli as BrotliDecompressor } from '../../gen/envoy/extensions/compression/brotli/decompressor/v3/brotli_pb.js'
@@ -30,6 +31,7 @@ import type {
 import { describeType, unpackAny } from '../any.js'
 import type { Ctx } from '../field-path.js'
 import { decodeStringMatchers } from '../matchers.js'
+import { decodeRuntimeFlag } from '../values.js'
 
 const COMPRESSIBLE_TYPES = [
   'application/javascript',
@@ -60,11 +62,11 @@ export function decodeCompressor(config: Compressor, ctx: Ctx): CompressorConfig
     request:
       requests === undefined
         ? null
-        : decodeDirection(requests.commonConfig, ctx.at('request_direction_config').at('common_config'), true, 30, []),
+        : decodeDirection(requests.commonConfig, ctx.at('request_direction_config').at('common_config'), undefined, 30, []),
     response: decodeDirection(
       common,
       ctx.at('response_direction_config').at('common_config'),
-      config.runtimeEnabled?.defaultValue ?? true,
+      config.runtimeEnabled,
       config.contentLength ?? 30,
       config.contentType,
     ),
@@ -83,27 +85,28 @@ export function decodeCompressor(config: Compressor, ctx: Ctx): CompressorConfig
 function decodeDirection(
   common: Compressor_CommonDirectionConfig | undefined,
   ctx: Ctx,
-  enabled: boolean,
+  enabled: RuntimeFeatureFlag | undefined,
   minContentLength: number,
   contentTypes: readonly string[],
 ): CompressorDirection {
   const types = common?.contentType.length ? common.contentType : contentTypes
   const matchers = common?.contentTypeMatcher ?? []
   return {
-    enabled: common?.enabled?.defaultValue ?? enabled,
+    enabled: decodeRuntimeFlag(common?.enabled ?? enabled),
     minContentLength: common?.minContentLength ?? minContentLength,
     contentTypes: (types.length > 0 || matchers.length > 0 ? types : COMPRESSIBLE_TYPES).map(type => type.toLowerCase()),
     contentTypeMatchers: decodeStringMatchers(matchers, ctx, 'content_type_matcher'),
   }
 }
 
-/** null where the route says nothing of it. */
+/** null where the route says nothing of it. Its response_direction_config alone switches answers on. */
 export function decodeCompressorOverride({ override }: CompressorPerRoute) {
+  const response = override.case === 'overrides' ? override.value.responseDirectionConfig : undefined
   return {
     disabled: override.case === 'disabled',
     kind: 'compressor' as const,
-    removeAcceptEncodingHeader:
-      override.case === 'overrides' ? (override.value.responseDirectionConfig?.removeAcceptEncodingHeader ?? null) : null,
+    compressesResponses: response !== undefined,
+    removeAcceptEncodingHeader: response?.removeAcceptEncodingHeader ?? null,
   }
 }
 
@@ -190,7 +193,7 @@ export function decodeDecompressor(config: Decompressor, ctx: Ctx): Decompressor
 }
 
 function decodeDecompressorDirection(common: Decompressor_CommonDirectionConfig | undefined): DecompressorDirection {
-  return { enabled: common?.enabled?.defaultValue ?? true, ignoreNoTransform: common?.ignoreNoTransformHeader ?? false }
+  return { enabled: decodeRuntimeFlag(common?.enabled), ignoreNoTransform: common?.ignoreNoTransformHeader ?? false }
 }
 
 function decodeDecompressorLibrary(extension: TypedExtensionConfig | undefined, ctx: Ctx): DecompressorLibrary {

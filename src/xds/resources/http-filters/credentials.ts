@@ -17,7 +17,7 @@ import { describeType, unpackAny } from '../any.js'
 import { readDataSource } from '../data-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeSdsRef } from '../tls.js'
-import { isHeaderName } from '../values.js'
+import { decodeHeaderName } from '../values.js'
 
 const SHA_PREFIX = '{SHA}'
 /** Of a SHA-1 in base64. */
@@ -129,12 +129,6 @@ function decodeKeySource({ header, query, cookie }: KeySource, ctx: Ctx): NonNul
   if (query !== '') return { from: 'query', name: query }
   if (cookie === '') ctx.error("one of 'header', 'query', 'cookie' must be set")
   return { from: 'cookie', name: cookie }
-}
-
-/** '' is none. */
-function decodeHeaderName(name: string, ctx: Ctx): string {
-  if (name !== '' && (!isHeaderName(name) || name.startsWith(':'))) ctx.error(`'${name}' is not a valid header name`)
-  return name.toLowerCase()
 }
 
 function bytesOf(text: string): string {

@@ -15,6 +15,7 @@ import {
   type ProcessingMode as ProcessingModeMessage,
 } from '../../gen/envoy/extensions/filters/http/ext_proc/v3/processing_mode_pb.js'
 import type { RegexMatcher } from '../../gen/envoy/type/matcher/v3/regex_pb.js'
+import { decodeCelText } from '../cel.js'
 import { decodeGrpcService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeListStringMatcher, decodeRegex } from '../matchers.js'
@@ -56,7 +57,13 @@ export function decodeExtProc(config: ExternalProcessor, ctx: Ctx): ExtProcConfi
     routeCache: config.disableClearRouteCache ? 'retain' : (ROUTE_CACHE[config.routeCacheAction] ?? 'default'),
     forwardedNamespaces: options?.forwardingNamespaces?.untyped ?? [],
     receivedNamespaces: options?.receivingNamespaces?.untyped ?? [],
+    requestAttributes: decodeAttributes(config.requestAttributes, ctx, 'request_attributes'),
+    responseAttributes: decodeAttributes(config.responseAttributes, ctx, 'response_attributes'),
   }
+}
+
+function decodeAttributes(expressions: readonly string[], ctx: Ctx, field: string): string[] {
+  return expressions.map((text, i) => decodeCelText(text, ctx.at(field, i), 'value'))
 }
 
 function decodeMutationRules(rules: MutationRulesMessage | undefined, ctx: Ctx): HeaderMutationRules {

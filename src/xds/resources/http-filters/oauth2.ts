@@ -6,7 +6,6 @@ import {
   type CookieConfig,
   CookieConfig_SameSite,
   OAuth2Config_AuthType,
-  type OAuth2Credentials_CookieNames,
   type OAuth2Config as OAuth2Message,
 } from '../../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
 import type { PathMatcher } from '../../gen/envoy/type/matcher/v3/path_pb.js'
@@ -14,13 +13,14 @@ import type { Ctx } from '../field-path.js'
 import { checkFormat, modernFormat } from '../format-string.js'
 import { decodeHeaderMatchers, decodeStringMatcher } from '../matchers.js'
 import { decodeSdsRef } from '../tls.js'
-import { durationMsOr } from '../values.js'
+import { decodeHeaderName, durationMsOr } from '../values.js'
 
 const DEFAULT_SCOPES = ['user']
 const OPENID = 'openid'
 const WEEK_MS = 604_800_000
 const TEN_MINUTES_MS = 600_000
 const MAX_RETRIES = 16
+const RETRY_BASE_MS = 1000
 const NO_REF = { name: '', source: { kind: 'static' } } as const
 const NO_MATCH = { kind: 'exact', value: '\0', ignoreCase: false } as const
 
@@ -37,6 +37,8 @@ export function decodeOAuth2(config: OAuth2Message, ctx: Ctx): OAuth2Config {
     ctx.at('auth_type').error('private key JWTs are not supported; use URL_ENCODED_BODY, BASIC_AUTH or TLS_CLIENT_AUTH')
   if (!/^https?:\/\/[^/?#\s]+([/?#]\S*)?$/i.test(config.authorizationEndpoint))
     ctx.at('authorization_endpoint').error(`'${config.authorizationEndpoint}' is no absolute URL of http or https`)
+  if (/[\x00-\x20\x7f]/.test(config.endSessionEndpoint))
+    ctx.at('end_session_endpoint').error('a URL has neither white space nor control characters')
   if (config.endSessionEndpoint !== '' && !config.authScopes.includes(OPENID))
     ctx.at('end_session_endpoint').error(`it is part of OpenID Connect: auth_scopes needs '${OPENID}'`)
   const hmac = credentials?.tokenFormation.case === 'hmacSecret' ? credentials.tokenFormation.value : undefined
@@ -52,13 +54,13 @@ export function decodeOAuth2(config: OAuth2Message, ctx: Ctx): OAuth2Config {
     clientSecret: secret === undefined || authType === 'tls' ? null : decodeSdsRef(secret, at.at('token_secret')),
     hmacSecret: hmac === undefined ? NO_REF : decodeSdsRef(hmac, at.at('hmac_secret')),
     authType: authType ?? 'body',
-    cookies: decodeCookies(config, ctx),
+    cookies: decodeCookies(config),
     cookieDomain: credentials?.cookieDomain ?? '',
     redirectUri: decodeFormat(config.redirectUri, ctx.at('redirect_uri')),
     redirectPath: decodePath(config.redirectPathMatcher, ctx.at('redirect_path_matcher')),
     signoutPath: decodePath(config.signoutPath, ctx.at('signout_path')),
     forwardBearerToken: config.forwardBearerToken,
-    idTokenHeader: config.forwardIdToken?.header.toLowerCase() ?? '',
+    idTokenHeader: decodeHeaderName(config.forwardIdToken?.header ?? '', ctx.at('forward_id_token').at('header')),
     preserveAuthorizationHeader: config.preserveAuthorizationHeader,
     passThrough: decodeHeaderMatchers(config.passThroughMatcher, ctx, 'pass_through_matcher'),
     denyRedirect: decodeHeaderMatchers(config.denyRedirectMatcher, ctx, 'deny_redirect_matcher'),
@@ -85,11 +87,17 @@ function decodeTokenEndpoint(uri: HttpUri | undefined, retry: OAuth2Message['ret
   if (uri === undefined) ctx.at('token_endpoint').error('value is required')
   const retries = retry === undefined ? 0 : (retry.numRetries ?? 1)
   if (retries > MAX_RETRIES) ctx.at('retry_policy').at('num_retries').error(`at most ${MAX_RETRIES} retries of a token request`)
+  const retryBaseMs = durationMsOr(retry?.retryBackOff?.baseInterval, RETRY_BASE_MS)
+  const retryMaxMs = durationMsOr(retry?.retryBackOff?.maxInterval, retryBaseMs * 10)
+  if (retryMaxMs < retryBaseMs)
+    ctx.at('retry_policy').at('retry_back_off').at('max_interval').error('must be greater than or equal to the base_interval')
   return {
     cluster: uri?.httpUpstreamType.case === 'cluster' ? uri.httpUpstreamType.value : '',
     uri: uri?.uri ?? '',
     timeoutMs: durationMsOr(uri?.timeout, 0),
     retries,
+    retryBaseMs,
+    retryMaxMs,
   }
 }
 
@@ -118,25 +126,21 @@ const SAME_SITE: Record<CookieConfig_SameSite, OAuth2CookieSettings['sameSite']>
   [CookieConfig_SameSite.NONE]: 'None',
 }
 
-function decodeCookies({ credentials, cookieConfigs }: OAuth2Message, ctx: Ctx): Readonly<Record<OAuth2Cookie, OAuth2CookieSettings>> {
+function decodeCookies({ credentials, cookieConfigs }: OAuth2Message): Readonly<Record<OAuth2Cookie, OAuth2CookieSettings>> {
   const names = credentials?.cookieNames
-  const at = ctx.at('credentials').at('cookie_names')
-  const one = (field: keyof OAuth2Credentials_CookieNames, name: string, given: string | undefined, config: CookieConfig | undefined) => {
-    if (given && /[\s;,="]/.test(given)) at.at(String(field)).error(`'${given}' is not a valid cookie name`)
-    return {
-      name: given || name,
-      path: config?.path || '/',
-      sameSite: SAME_SITE[config?.sameSite ?? CookieConfig_SameSite.DISABLED],
-      partitioned: config?.partitioned ?? false,
-    }
-  }
+  const one = (name: string, given: string | undefined, config: CookieConfig | undefined) => ({
+    name: given || name,
+    path: config?.path || '/',
+    sameSite: SAME_SITE[config?.sameSite ?? CookieConfig_SameSite.DISABLED],
+    partitioned: config?.partitioned ?? false,
+  })
   return {
-    bearerToken: one('bearerToken', 'BearerToken', names?.bearerToken, cookieConfigs?.bearerTokenCookieConfig),
-    hmac: one('oauthHmac', 'OauthHMAC', names?.oauthHmac, cookieConfigs?.oauthHmacCookieConfig),
-    expires: one('oauthExpires', 'OauthExpires', names?.oauthExpires, cookieConfigs?.oauthExpiresCookieConfig),
-    idToken: one('idToken', 'IdToken', names?.idToken, cookieConfigs?.idTokenCookieConfig),
-    refreshToken: one('refreshToken', 'RefreshToken', names?.refreshToken, cookieConfigs?.refreshTokenCookieConfig),
-    nonce: one('oauthNonce', 'OauthNonce', names?.oauthNonce, cookieConfigs?.oauthNonceCookieConfig),
-    codeVerifier: one('codeVerifier', 'CodeVerifier', names?.codeVerifier, cookieConfigs?.codeVerifierCookieConfig),
+    bearerToken: one('BearerToken', names?.bearerToken, cookieConfigs?.bearerTokenCookieConfig),
+    hmac: one('OauthHMAC', names?.oauthHmac, cookieConfigs?.oauthHmacCookieConfig),
+    expires: one('OauthExpires', names?.oauthExpires, cookieConfigs?.oauthExpiresCookieConfig),
+    idToken: one('IdToken', names?.idToken, cookieConfigs?.idTokenCookieConfig),
+    refreshToken: one('RefreshToken', names?.refreshToken, cookieConfigs?.refreshTokenCookieConfig),
+    nonce: one('OauthNonce', names?.oauthNonce, cookieConfigs?.oauthNonceCookieConfig),
+    codeVerifier: one('CodeVerifier', names?.codeVerifier, cookieConfigs?.codeVerifierCookieConfig),
   }
 }

@@ -12,7 +12,7 @@ import type { EnvelopeSessionState } from '../../gen/envoy/extensions/http/state
 import type { HeaderBasedSessionState } from '../../gen/envoy/extensions/http/stateful_session/header/v3/header_pb.js'
 import { describeType, unpackAny } from '../any.js'
 import type { Ctx } from '../field-path.js'
-import { isHeaderName } from '../values.js'
+import { decodeHeaderName } from '../values.js'
 
 const STATES = 'envoy.extensions.http.stateful_session.'
 const DEFAULT_MISSING_STATUS = 503
@@ -46,11 +46,11 @@ function decodeState({ name, typedConfig }: TypedExtensionConfig, ctx: Ctx): Ses
     case 'header.v3.HeaderBasedSessionState':
       return message === null
         ? null
-        : { kind: 'header', name: headerName((message as unknown as HeaderBasedSessionState).name, at.at('name')) }
+        : { kind: 'header', name: decodeHeaderName((message as unknown as HeaderBasedSessionState).name, at.at('name')) }
     case 'envelope.v3.EnvelopeSessionState': {
       if (message === null) return null
       const { header } = message as unknown as EnvelopeSessionState
-      return header === undefined ? null : { kind: 'envelope', name: headerName(header.name, at.at('header').at('name')) }
+      return header === undefined ? null : { kind: 'envelope', name: decodeHeaderName(header.name, at.at('header').at('name')) }
     }
   }
   at.error(`unknown session state '${name}' (${describeType(typeUrl)})`)
@@ -69,9 +69,4 @@ function decodeCookie({ cookie }: CookieBasedSessionState, ctx: Ctx): SessionSta
     ttlSeconds: ttl === undefined ? null : Number(ttl.seconds),
     attributes: attributes.map(attribute => ({ name: attribute.name, value: attribute.value })),
   }
-}
-
-function headerName(name: string, ctx: Ctx): string {
-  if (name !== '' && (!isHeaderName(name) || name.startsWith(':'))) ctx.error(`'${name}' is not a valid header name`)
-  return name.toLowerCase()
 }

@@ -35,6 +35,7 @@ import { decodeHeaderMatchers } from '../matchers.js'
 import { decodeRateLimits } from '../rate-limit-action.js'
 import {
   decodeFraction,
+  decodeHeaderName,
   decodeHeaderOptions,
   decodeRuntimeFlag,
   decodeRuntimeFraction,
@@ -234,7 +235,8 @@ export function decodeBandwidthLimit(limit: BandwidthLimit, ctx: Ctx, perRoute: 
   const request = limit.enableMode === REQUEST || limit.enableMode === REQUEST_AND_RESPONSE
   const response = limit.enableMode === RESPONSE || limit.enableMode === REQUEST_AND_RESPONSE
   if (limit.limitKbps === undefined && (perRoute || request || response)) ctx.at('limit_kbps').error('value is required')
-  const prefix = limit.responseTrailerPrefix === '' ? '' : `${limit.responseTrailerPrefix.toLowerCase()}-`
+  const given = decodeHeaderName(limit.responseTrailerPrefix, ctx.at('response_trailer_prefix'))
+  const prefix = given === '' ? '' : `${given}-`
   const trailer = (name: string): string => `${prefix}bandwidth-${name}-ms`
   return {
     statPrefix: limit.statPrefix,

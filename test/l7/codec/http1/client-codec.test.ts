@@ -399,7 +399,9 @@ describe('the connection ends', () => {
       cut.get()
       cut.feed(head)
       cut.codec.onTransportClose(CLOSE)
-      expect(cut.events.at(-1)).toMatch(/^reset protocol-error/)
+      expect(cut.events.at(-2)).toMatch(/^reset protocol-error/)
+      // Both are counted.
+      expect([end.events.at(-1), cut.events.at(-1)]).toEqual(Array(2).fill('broken upstream_reset_before_response_started{protocol_error}'))
     }
   })
   it('a body that the connection ends, cut off by a reset: it may not be all of it', () => {

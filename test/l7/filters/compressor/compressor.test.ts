@@ -5,7 +5,7 @@ import { HeaderList } from '../../../../src/l7/codec/header-list.js'
 import { chooseEncoding } from '../../../../src/l7/filters/compressor/accept-encoding.js'
 import { GzipEncoder } from '../../../../src/l7/filters/compressor/content-encoder.js'
 import type { CompressorConfig } from '../../../../src/model/http-filter.js'
-import { FakeCall, FakeEnvironment, requestHead, responseHead, runHead } from '../fake-call.js'
+import { FakeCall, FakeEnvironment, OFF, ON, requestHead, responseHead, runHead } from '../fake-call.js'
 
 const GZIP = { kind: 'gzip' as const, level: 6, windowBits: 12, memLevel: 5, strategy: 0, chunkBytes: 4096 }
 const BROTLI = {
@@ -18,7 +18,7 @@ const BROTLI = {
   chunkBytes: 4096,
 }
 
-const TEXTS = { enabled: true, minContentLength: 30, contentTypes: ['text/plain', 'application/json'], contentTypeMatchers: [] }
+const TEXTS = { enabled: ON, minContentLength: 30, contentTypes: ['text/plain', 'application/json'], contentTypeMatchers: [] }
 
 function filter(fields: Partial<CompressorConfig> = {}) {
   return {
@@ -141,7 +141,7 @@ describe('compressor filter', () => {
       return [call.request.headers.get('content-encoding'), call.request.headers.get('content-length'), out.length === 100]
     }
     expect(sent(null)).toEqual([undefined, '100', true])
-    expect(sent({ ...TEXTS, enabled: false })).toEqual([undefined, '100', true])
+    expect(sent({ ...TEXTS, enabled: OFF })).toEqual([undefined, '100', true])
     expect(sent(TEXTS)).toEqual(['gzip', undefined, false])
     expect(sent(TEXTS, { 'content-type': 'image/png' })).toEqual([undefined, '100', true])
     expect(sent(TEXTS, { 'content-encoding': 'br' })).toEqual(['br', '100', true])
@@ -184,12 +184,33 @@ describe('compressor filter', () => {
 
   it('a route may keep Accept-Encoding, or take it off', () => {
     const kept = (own: boolean, route: boolean | null) => {
-      const override = { disabled: false, kind: 'compressor' as const, removeAcceptEncodingHeader: route }
+      const override = { disabled: false, kind: 'compressor' as const, compressesResponses: false, removeAcceptEncodingHeader: route }
       const call = new FakeCall(requestHead({}, { 'accept-encoding': 'gzip' }), undefined, { overrides: { f: override } })
       runHead(new FakeEnvironment().factory(filter({ removeAcceptEncodingHeader: own })), call)
       return call.request.headers.has('accept-encoding')
     }
     expect([kept(true, null), kept(true, false), kept(false, true)]).toEqual([false, true, false])
+  })
+
+  it('the runtime switches each direction, unless a route has switched answers on', () => {
+    const world = new FakeEnvironment()
+    const direction = { ...TEXTS, enabled: { defaultValue: true, runtimeKey: 'gzip.on' } }
+    const factory = world.factory(filter({ request: direction, response: direction, removeAcceptEncodingHeader: true }))
+    const exchange = (compressesResponses: boolean) => {
+      const override = { disabled: false, kind: 'compressor' as const, compressesResponses, removeAcceptEncodingHeader: null }
+      const request = requestHead({ method: 'POST' }, { ...TEXT, 'accept-encoding': 'gzip' })
+      const call = new FakeCall(request, undefined, { overrides: { f: override } })
+      const made = runHead(factory, call, false).filter!
+      const head = responseHead(200, TEXT)
+      made.responseHead!(call, head, false, false)
+      return [request.headers.get('content-encoding'), request.headers.get('accept-encoding'), head.headers.get('content-encoding')]
+    }
+    expect(exchange(false)).toEqual(['gzip', undefined, 'gzip'])
+    world.runtime.set('gzip.on', false)
+    expect(exchange(false)).toEqual([undefined, 'gzip', undefined])
+    expect(exchange(true)).toEqual([undefined, undefined, 'gzip'])
+    world.runtime.set('gzip.on', 0)
+    expect(exchange(false)).toEqual(['gzip', undefined, 'gzip'])
   })
 })
 

@@ -2,11 +2,11 @@ import zlib from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../../src/l7/codec/header-list.js'
 import type { DecompressorConfig } from '../../../../src/model/http-filter.js'
-import { FakeEnvironment, requestHead, responseHead } from '../fake-call.js'
+import { FakeEnvironment, ON as IS_ON, OFF, requestHead, responseHead } from '../fake-call.js'
 import { FakeChainHost } from '../fake-chain-host.js'
 
 const GZIP = { kind: 'gzip' as const, windowBits: 15, chunkBytes: 4096, maxInflateRatio: 100 }
-const ON = { enabled: true, ignoreNoTransform: false }
+const ON = { enabled: IS_ON, ignoreNoTransform: false }
 const TEXT = 'hello '.repeat(50)
 
 const start = (headers: Record<string, string>, fields: Partial<DecompressorConfig> = {}) => {
@@ -79,7 +79,7 @@ describe('requests', () => {
     ['another coding', { 'content-encoding': 'br' }, {}],
     ['another outer coding', { 'content-encoding': 'gzip, br' }, {}],
     ['no-transform', { 'content-encoding': 'gzip', 'cache-control': 'max-age=1, no-transform' }, {}],
-    ['a direction that is off', { 'content-encoding': 'gzip' }, { request: { enabled: false, ignoreNoTransform: false } }],
+    ['a direction that is off', { 'content-encoding': 'gzip' }, { request: { ...ON, enabled: OFF } }],
   ] as const)('with %s pass as they are', (_what, headers, fields) => {
     const { host, request, stat } = start(headers, fields)
     expect([request.headers.get('content-encoding'), request.headers.get('content-length')]).toEqual([headers['content-encoding'], '30'])
@@ -90,7 +90,7 @@ describe('requests', () => {
   it('with no-transform are decoded where that is to be ignored', () => {
     const { request } = start(
       { 'content-encoding': 'gzip', 'cache-control': 'no-transform' },
-      { request: { enabled: true, ignoreNoTransform: true } },
+      { request: { ...ON, ignoreNoTransform: true } },
     )
     expect(request.headers.has('content-encoding')).toBe(false)
   })
@@ -99,7 +99,7 @@ describe('requests', () => {
     const accepted = (headers: Record<string, string>, fields: Partial<DecompressorConfig> = {}) =>
       start(headers, fields).request.headers.get('accept-encoding')
     expect([accepted({}), accepted({ 'accept-encoding': 'deflate' })]).toEqual(['gzip', 'deflate,gzip'])
-    expect([accepted({}, { advertise: false }), accepted({}, { response: { ...ON, enabled: false } })]).toEqual([undefined, undefined])
+    expect([accepted({}, { advertise: false }), accepted({}, { response: { ...ON, enabled: OFF } })]).toEqual([undefined, undefined])
   })
 
   it.each([

@@ -5,7 +5,7 @@ import { HeaderList } from '../../../../src/l7/codec/header-list.js'
 import { ResponseFlag } from '../../../../src/l7/stream/response-flags.js'
 import type { ExtAuthzConfig } from '../../../../src/model/http-filter.js'
 import { CheckRequestSchema, CheckResponseSchema } from '../../../../src/xds/gen/envoy/service/auth/v3/external_auth_pb.js'
-import { ALWAYS, connectionInfo, FakeCall, FakeEnvironment, NEVER, requestHead, responseHead, runHead } from '../fake-call.js'
+import { ALWAYS, connectionInfo, FakeCall, FakeEnvironment, NEVER, OFF, ON, requestHead, responseHead, runHead } from '../fake-call.js'
 
 const GRPC = { kind: 'grpc' as const, grpc: { cluster: 'authz', target: '', authority: '', timeoutMs: 200, initialMetadata: [] } }
 const exact = (value: string) => ({ kind: 'exact' as const, value, ignoreCase: false })
@@ -34,7 +34,7 @@ function filter(fields: Partial<ExtAuthzConfig> = {}) {
       clearRouteCache: true,
       statusOnError: 403,
       filterEnabled: null,
-      denyAtDisable: false,
+      denyAtDisable: OFF,
       includePeerCertificate: true,
       statPrefix: '',
       metadataContextNamespaces: ['jwt'],
@@ -206,8 +206,12 @@ describe('ext_authz over gRPC', () => {
     const world = new FakeEnvironment()
     expect(runHead(world.factory(filter({ filterEnabled: NEVER })), new FakeCall(requestHead())).status).toBe('continue')
     const denied = new FakeCall(requestHead())
-    runHead(world.factory(filter({ filterEnabled: NEVER, denyAtDisable: true })), denied)
+    runHead(world.factory(filter({ filterEnabled: NEVER, denyAtDisable: ON })), denied)
     expect(denied.reply?.status).toBe(403)
+    const switched = new FakeCall(requestHead())
+    world.runtime.set('authz.deny', true)
+    runHead(world.factory(filter({ filterEnabled: NEVER, denyAtDisable: { defaultValue: false, runtimeKey: 'authz.deny' } })), switched)
+    expect(switched.reply?.status).toBe(403)
     const call = new FakeCall(requestHead())
     const { filter: made } = runHead(world.factory(filter({ filterEnabled: ALWAYS })), call)
     call.ended = true

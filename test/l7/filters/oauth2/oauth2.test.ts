@@ -22,7 +22,7 @@ const cookies = Object.fromEntries(
 const exactly = (value: string) => ({ kind: 'exact' as const, value, ignoreCase: false })
 const present = (name: string) => ({ name, match: { kind: 'present' as const, present: true }, invert: false, treatMissingAsEmpty: false })
 const CONFIG: OAuth2Config = {
-  tokenEndpoint: { cluster: 'oauth', uri: 'https://oauth.test/token?x=1', timeoutMs: 3000, retries: 0 },
+  tokenEndpoint: { cluster: 'oauth', uri: 'https://oauth.test/token?x=1', timeoutMs: 3000, retries: 0, retryBaseMs: 100, retryMaxMs: 1000 },
   authorizationEndpoint: 'https://auth.test/authorize?a=b',
   endSessionEndpoint: '',
   postLogoutRedirect: '',
@@ -222,6 +222,56 @@ describe('a login', () => {
     answerToken(TOKENS)
     expect(call.reply).toMatchObject({ status: 302, details: 'oauth.logged_in' })
   })
+
+  it('gives all tries together the time that the token endpoint has', () => {
+    world.randomValue = 0.99
+    const config = { tokenEndpoint: { ...CONFIG.tokenEndpoint, retries: 9 } }
+    const jar = new Jar()
+    const state = login(jar, config).searchParams.get('state')!
+    const { call } = ask(`/callback?code=1&state=${state}`, jar, {}, config)
+    const waits: number[] = []
+    const given: number[] = []
+    while (call.reply === null) {
+      given.push(world.http[0]!.request.timeoutMs)
+      world.clock.advance(500)
+      world.http.shift()!.answer({ kind: 'failure', reason: 'timeout', message: 'no answer' })
+      if (call.reply !== null) break
+      const asked = world.clock.now()
+      while (world.http.length === 0) world.clock.advance(1)
+      waits.push(world.clock.now() - asked)
+    }
+    expect(waits).toEqual([99, 198, 396])
+    expect(given).toEqual([1000, 1000, 1000, 807])
+    expect(call.reply).toMatchObject({ status: 401, details: 'Failed_to_get_access_token_due_to_HTTP_request_failure' })
+  })
+
+  it.each(['overflow', 'no-cluster', 'no-healthy-upstream', 'too-large'] as const)('does not try again after %s', reason => {
+    const config = { tokenEndpoint: { ...CONFIG.tokenEndpoint, retries: 1 } }
+    const jar = new Jar()
+    const state = login(jar, config).searchParams.get('state')!
+    const { call } = ask(`/callback?code=1&state=${state}`, jar, {}, config)
+    world.http.shift()!.answer({ kind: 'failure', reason, message: 'no' })
+    expect(call.reply).toMatchObject({ status: 401 })
+  })
+
+  it('puts nothing that the client wrote into a Set-Cookie: the id of a login is the one that its token was signed for', () => {
+    const jar = new Jar()
+    const state = decodeState(login(jar).searchParams.get('state')!)!
+    for (const [name] of jar.held) if (name.includes('.')) jar.held.delete(name)
+    for (const flowId of ['x\r\nset-cookie: a=b', `${state.flowId}0`]) {
+      const text = JSON.stringify({ url: state.url, csrf_token: state.csrfToken, flow_id: flowId })
+      const { call } = ask(`/callback?error=e&state=${Buffer.from(text).toString('base64url')}`, jar)
+      expect(call.reply).toMatchObject({ status: 401 })
+      expect(call.reply!.headers?.getAll('set-cookie') ?? []).toEqual([])
+    }
+    for (const url of ['https://a.test/\0', 'https://a.test/\x7f', 'https://a\x01.test/', 'https://a.test/#\x01']) {
+      const text = JSON.stringify({ url, csrf_token: state.csrfToken, flow_id: state.flowId })
+      const { call } = ask(`/callback?code=1&state=${Buffer.from(text).toString('base64url')}`, jar)
+      expect(call.reply!.details, url).toBe('State_url_can_not_be_initialized')
+    }
+    const text = JSON.stringify({ url: 'https://a.test/à', csrf_token: state.csrfToken, flow_id: state.flowId })
+    expect(ask(`/callback?code=1&state=${Buffer.from(text).toString('base64url')}`, jar).call.reply).toBeNull()
+  })
 })
 
 describe('a session', () => {
@@ -259,6 +309,30 @@ describe('a session', () => {
     jar.take(head.headers)
     expect(ask('/x', jar).status).toBe('continue')
     expect(world.counter('http.in.oauth_refreshtoken_success')).toBe(1)
+  })
+
+  it('whose tokens come twice is that of the first: nobody sees the others', () => {
+    for (const encryptsTokens of [true, false]) {
+      const jar = new Jar()
+      logIn(jar, TOKENS, { encryptsTokens })
+      const cookie = `${jar.header['cookie']}; BearerToken=forged; IdToken=forged; a=1; a=2`
+      const { call, status } = ask('/x', new Jar(), { cookie }, { encryptsTokens })
+      expect([status, call.request.headers.get('cookie')]).toEqual(['continue', 'BearerToken=access; IdToken=id; a=1; a=2'])
+    }
+  })
+
+  it('that is renewed has no token that was not ours', () => {
+    const jar = new Jar()
+    logIn(jar)
+    const refreshToken = jar.held.get('RefreshToken')!
+    const { call, filter } = ask('/x', new Jar(), { cookie: `RefreshToken=${refreshToken}; IdToken=forged; BearerToken=forged` })
+    answerToken({ access_token: 'newer', expires_in: 60 })
+    expect([call.resumed, call.request.headers.get('cookie')]).toEqual([1, 'BearerToken=newer'])
+    const head = responseHead()
+    filter.responseHead!(call, head, true, false)
+    expect(head.headers.getAll('set-cookie').filter(field => field.startsWith('IdToken'))).toEqual([
+      'IdToken=deleted; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT',
+    ])
   })
 
   it('that cannot be renewed begins anew, is refused, or goes on as nobody', () => {
@@ -323,6 +397,9 @@ describe('without a session', () => {
       return call.reply!.status
     }
     expect(once()).toBe(503)
+    // Anybody could sign with none.
+    world.secrets.setSecret(ref, { name: 'later', kind: 'generic', secret: { kind: 'inline', text: '' } })
+    expect(once()).toBe(503)
     world.secrets.setSecret(ref, { name: 'later', kind: 'generic', secret: { kind: 'inline', text: 'k' } })
     expect(once()).toBe(302)
   })
@@ -336,6 +413,8 @@ describe('without a session', () => {
       ),
     ).toEqual([true, true, false, false])
     expect(isAllowedHost('https://user@a.ok.test/', ['*.ok.test'])).toBe(false)
+    // To a browser that is evil.test.
+    expect(isAllowedHost('https://evil.test\\.ok.test/', ['*.ok.test'])).toBe(false)
   })
 })
 

@@ -223,6 +223,23 @@ describe('a login', () => {
     expect(call.reply).toMatchObject({ status: 302, details: 'oauth.logged_in' })
   })
 
+  it('asks no longer for a client that has gone, whether an answer or the next try is awaited', () => {
+    const config = { tokenEndpoint: { ...CONFIG.tokenEndpoint, retries: 1 } }
+    for (const between of [false, true]) {
+      world.randomValue = 0.5
+      const jar = new Jar()
+      const state = login(jar, config).searchParams.get('state')!
+      const { call, filter } = ask(`/callback?code=1&state=${state}`, jar, {}, config)
+      const asked = world.http[0]!
+      if (between) answerToken('busy', 503)
+      filter.finished!(call)
+      if (!between) expect(asked.cancelled).toBe(true)
+      world.http.length = 0
+      world.clock.advance(10_000)
+      expect(world.http).toEqual([])
+    }
+  })
+
   it('gives all tries together the time that the token endpoint has', () => {
     world.randomValue = 0.99
     const config = { tokenEndpoint: { ...CONFIG.tokenEndpoint, retries: 9 } }

@@ -43,6 +43,8 @@ interface Fed {
   readonly typeUrl: string
   readonly source: ConfigSource
   readonly resources: Map<string, XdsResource>
+  /** Names of the resources that a request's name (alias) brought. */
+  readonly byAlias: Map<string, Set<string>>
 }
 
 export class FedResources {
@@ -52,9 +54,9 @@ export class FedResources {
     const key = keyOf(typeUrl, source)
     let group = this.groups.get(key)
     // An empty one too: it says that the source has answered.
-    if (group === undefined) this.groups.set(key, (group = { typeUrl, source, resources: new Map() }))
-    for (const name of removed) group.resources.delete(name)
-    for (const resource of resources) group.resources.set(resource.name, resource)
+    if (group === undefined) this.groups.set(key, (group = { typeUrl, source, resources: new Map(), byAlias: new Map() }))
+    for (const name of removed) take(group, name)
+    for (const resource of resources) put(group, resource)
   }
 
   /** Nobody asks for these any more; `*`: for nothing of the type. */
@@ -62,7 +64,7 @@ export class FedResources {
     const key = keyOf(typeUrl, source)
     const group = this.groups.get(key)
     if (group === undefined) return
-    for (const name of names) group.resources.delete(name)
+    for (const name of names) take(group, name)
     if (names.includes('*') || group.resources.size === 0) this.groups.delete(key)
   }
 
@@ -70,9 +72,8 @@ export class FedResources {
   get(typeUrl: string, source: ConfigSource, name: string): XdsResource[] {
     const group = this.groups.get(keyOf(typeUrl, source))
     if (group === undefined) return []
-    const found = group.resources.get(name)
-    // A name that a request asked for.
-    return found === undefined ? [...group.resources.values()].filter(({ aliases }) => aliases?.includes(name) === true) : [found]
+    const found = group.resources.has(name) ? [name] : [...(group.byAlias.get(name) ?? [])]
+    return found.map(one => group.resources.get(one)!)
   }
 
   /** Of one type and source. */
@@ -85,6 +86,30 @@ export class FedResources {
     return [...this.groups.values()]
       .map(({ typeUrl, source, resources }) => ({ typeUrl, source, resources: [...resources.values()], removed: [] }))
       .sort((a, b) => ORDER.indexOf(a.typeUrl) - ORDER.indexOf(b.typeUrl))
+  }
+}
+
+function put(group: Fed, resource: XdsResource): void {
+  const { name, aliases = [] } = resource
+  unlink(group, name)
+  group.resources.set(name, resource)
+  for (const alias of aliases) {
+    const names = group.byAlias.get(alias)
+    if (names === undefined) group.byAlias.set(alias, new Set([name]))
+    else names.add(name)
+  }
+}
+
+function take(group: Fed, name: string): void {
+  unlink(group, name)
+  group.resources.delete(name)
+}
+
+function unlink({ resources, byAlias }: Fed, name: string): void {
+  const { aliases = [] } = resources.get(name) ?? {}
+  for (const alias of aliases) {
+    const names = byAlias.get(alias)
+    if (names?.delete(name) === true && names.size === 0) byAlias.delete(alias)
   }
 }
 

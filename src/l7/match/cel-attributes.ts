@@ -132,7 +132,8 @@ function upstreamAttributes(info: StreamInfo): Attributes {
     dns_san_peer_certificate: peer?.dnsSans[0],
     uri_san_peer_certificate: peer?.uriSans[0],
     sha256_peer_certificate_digest: peer?.sha256,
-    transport_failure_reason: info.upstreamTransportFailureReason,
+    // '' where a cluster was asked, and nothing where there was none to ask.
+    transport_failure_reason: info.upstreamTransportFailureReason || (info.upstreamCluster === '' ? undefined : ''),
     request_attempt_count: BigInt(info.upstreamRequestAttemptCount),
   })
 }

@@ -63,6 +63,9 @@ describe('an expression', () => {
     const text = 'request.query == "" && connection.requested_server_name != "a" && xds.filter_chain_name == "" && request.size == 7'
     expect(compileCel(`${text} && connection.subject_peer_certificate == ""`)(of.connection, of)).toBe(true)
     expect(compileCel('xds.route_name == ""')(of.connection, of)).toBe(false)
+    expect(compileCel('upstream.transport_failure_reason == ""')(of.connection, of)).toBe(false)
+    of.upstreamCluster = 'backend'
+    expect(compileCel('upstream.transport_failure_reason == ""')(of.connection, of)).toBe(true)
     of.routeMetadata = new Map()
     expect(compileCel('xds.route_name == ""')(of.connection, of)).toBe(true)
   })

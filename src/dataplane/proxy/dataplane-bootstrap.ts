@@ -13,8 +13,8 @@ import type { Method } from '../servers/server-channel.js'
 import { readRoots } from '../servers/server-credentials.js'
 import type { DataplaneSettings, ProxySettings } from '../settings/settings.js'
 
-/** Where the bootstrap says that its stream goes: no address, since that changes. */
-export const CONSUL_TARGET = 'consul://'
+/** Where the bootstrap says that its stream goes: a name for the servers, which change (run-sidecar.ts has them). */
+export const CONSUL_TARGET = 'consul-servers'
 
 export const BOOTSTRAP_PARAMS: Method<typeof GetEnvoyBootstrapParamsRequestSchema, typeof GetEnvoyBootstrapParamsResponseSchema> = {
   path: '/hashicorp.consul.dataplane.DataplaneService/GetEnvoyBootstrapParams',

@@ -1,12 +1,14 @@
 // `npm run bench:chart`: out of bench/results/peers.json, docs/performance.svg: CPU (or what else the row compares) of Envoy over ours, one
 // bar a row on a scale of doublings, so that twice as good and half as good are equally long; and the table of docs/performance.md between
-// its two marks, each row beside its target (targets.mjs).
-import { readFileSync, writeFileSync } from 'node:fs'
+// its two marks, each row beside its target (targets.mjs), and the ratio of the same bench on a newer Node (results/peers-newer-node.json).
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { MOST_P99_MS, TARGETS } from './targets.mjs'
 
 const at = path => fileURLToPath(new URL(path, import.meta.url))
 const { machine, measured, rounds, results } = JSON.parse(readFileSync(at('results/peers.json'), 'utf8'))
+const NEWER = at('results/peers-newer-node.json')
+const newer = existsSync(NEWER) ? JSON.parse(readFileSync(NEWER, 'utf8')) : null
 const bars = results.filter(({ peer, ratioToEnvoy }) => peer === 'outrigger' && ratioToEnvoy !== null)
 
 const ROW_HEIGHT = 24
@@ -85,13 +87,15 @@ const rows = [...new Set(results.map(({ row }) => row))].map(row => {
   const others = results.filter(entry => entry.row === row && entry.peer !== 'outrigger' && entry.peer !== 'envoy')
   const ratio = ours.ratioToEnvoy === null ? '' : ours.ratioToEnvoy.toFixed(2)
   const told = others.map(entry => `${entry.peer} ${WRITTEN[entry.figure](entry.figures[entry.figure].median, entry.unit)}`).join(', ')
-  return `| \`${row}\` | ${cell(ours)} | ${cell(of('envoy'))} | ${met ? `**${ratio}**` : ratio} | ${target}${met || target === '' ? '' : ' ✗'} | ${told} |`
+  const there = newer?.results.find(entry => entry.row === row && entry.peer === 'outrigger')?.ratioToEnvoy
+  const onNewer = newer === null ? '' : ` ${there?.toFixed(2) ?? ''} |`
+  return `| \`${row}\` | ${cell(ours)} | ${cell(of('envoy'))} | ${met ? `**${ratio}**` : ratio} |${onNewer} ${target}${met || target === '' ? '' : ' ✗'} | ${told} |`
 })
 const table = `${FROM}
 ${measured}, Node ${machine.node}, ${machine.cores} cores (${machine.cpu.trim()}), ${rounds} ${rounds === 1 ? 'round' : 'rounds'}: medians (quartiles).
 
-| row | Outrigger | Envoy | Envoy / Outrigger | target | others |
-|---|---|---|---|---|---|
+| row | Outrigger | Envoy | Envoy / Outrigger |${newer === null ? '' : ` on Node ${newer.machine.node.slice(1)} |`} target | others |
+|---|---|---|---|${newer === null ? '' : '---|'}---|---|
 ${rows.filter(line => line !== '').join('\n')}
 ${TO}`
 const page = at('../docs/performance.md')

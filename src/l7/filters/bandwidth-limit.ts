@@ -9,6 +9,7 @@ import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { flagIsOn } from '../match/runtime-fraction.js'
 import { BodyThrottle, byteBucket, type ThrottledBody, type ThrottleWatcher, throttledRequest, throttledResponse } from './body-throttle.js'
+import { compileOnce } from './compile-once.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { requestControl } from './request-control.js'
@@ -16,21 +17,13 @@ import { responseControl } from './response-control.js'
 
 export function bandwidthLimitFilter(name: string, disabled: boolean, config: BandwidthLimitConfig, ctx: FilterContext): FilterFactory {
   const own = new CompiledLimit(config, ctx)
-  const byConfig = new WeakMap<BandwidthLimitConfig, CompiledLimit>()
+  const limitOf = compileOnce((ofRoute: BandwidthLimitConfig) => new CompiledLimit(ofRoute, ctx))
   return {
     name,
     disabled,
     create(call: FilterCall): StreamFilter | null {
       const override = call.overrideFor(name)
-      let limit = own
-      if (override?.kind === 'bandwidthLimit') {
-        let compiled = byConfig.get(override.config)
-        if (compiled === undefined) {
-          compiled = new CompiledLimit(override.config, ctx)
-          byConfig.set(override.config, compiled)
-        }
-        limit = compiled
-      }
+      const limit = override?.kind === 'bandwidthLimit' ? limitOf(override.config) : own
       return limit.applies ? new BandwidthLimitFilter(limit) : null
     },
   }

@@ -13,6 +13,7 @@ import { type BodyFormat, compileReplyBody } from '../reply/local-reply-rewriter
 import { parseTarget } from '../route/redirect-target.js'
 import { redirectLocation } from '../route/route-answers.js'
 import { CUSTOM_RESPONSE_STATE } from '../stream/stream-info.js'
+import { compileOnce } from './compile-once.js'
 import type { FilterContext } from './filter-environment.js'
 import { type CompiledHeaderOption, compileHeaderOptions } from './header-options.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
@@ -24,16 +25,10 @@ type Decide = (subject: ResponseSubject) => ResponsePolicy | null
 export function customResponseFilter(name: string, disabled: boolean, config: CustomResponseConfig, ctx: FilterContext): FilterFactory {
   const shared = new SharedPolicies(ctx)
   const own = compileTree(config)
-  const byConfig = new WeakMap<CustomResponseConfig, { readonly decide: Decide | null }>()
+  const treeOf = compileOnce((ofRoute: CustomResponseConfig) => ({ decide: compileTree(ofRoute) }))
   const decideOf = (call: FilterCall): Decide | null => {
     const override = call.overrideFor(name)
-    if (override?.kind !== 'customResponse') return own
-    let compiled = byConfig.get(override.config)
-    if (compiled === undefined) {
-      compiled = { decide: compileTree(override.config) }
-      byConfig.set(override.config, compiled)
-    }
-    return compiled.decide
+    return override?.kind === 'customResponse' ? treeOf(override.config).decide : own
   }
   return {
     name,
@@ -52,24 +47,15 @@ function compileTree({ tree }: CustomResponseConfig): Decide | null {
   return tree === null ? null : compileMatchTree(tree, RESPONSE_READER)
 }
 
-/** Policies compiled at first use. */
 class SharedPolicies {
   readonly stats
-  private readonly compiled = new WeakMap<ResponsePolicy, LocalPolicy | RedirectPolicy>()
+  /** Compiled at first use. */
+  readonly of = compileOnce((policy: ResponsePolicy) => (policy.kind === 'local' ? new LocalPolicy(policy) : new RedirectPolicy(policy)))
 
   constructor(ctx: FilterContext) {
     // Of all connection managers, as Envoy counts them.
     const { store } = ctx.env
     this.stats = { noRoute: store.counter('custom_response_redirect_no_route'), invalidUri: store.counter('custom_response_invalid_uri') }
-  }
-
-  of(policy: ResponsePolicy): LocalPolicy | RedirectPolicy {
-    let compiled = this.compiled.get(policy)
-    if (compiled === undefined) {
-      compiled = policy.kind === 'local' ? new LocalPolicy(policy) : new RedirectPolicy(policy)
-      this.compiled.set(policy, compiled)
-    }
-    return compiled
   }
 }
 

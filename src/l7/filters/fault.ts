@@ -15,6 +15,7 @@ import { compileHeaderMatchers } from '../match/header-matcher.js'
 import { drawFraction } from '../match/runtime-fraction.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import { BodyThrottle, byteBucket, MIN_WAITING_BYTES, throttledResponse } from './body-throttle.js'
+import { compileOnce } from './compile-once.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { responseControl } from './response-control.js'
@@ -34,21 +35,13 @@ const COUNTERS = ['aborts_injected', 'delays_injected', 'faults_overflow', 'resp
 export function faultFilter(name: string, disabled: boolean, config: FaultConfig, ctx: FilterContext): FilterFactory {
   const stats = new FaultStats(ctx)
   const own = new CompiledFault(config, ctx, stats)
-  const byOverride = new WeakMap<HttpFilterOverride, CompiledFault>()
+  const faultOf = compileOnce((override: HttpFilterOverride & { kind: 'fault' }) => new CompiledFault(override.config, ctx, stats))
   return {
     name,
     disabled,
     create(call: FilterCall): StreamFilter | null {
       const override = call.overrideFor(name)
-      let fault = own
-      if (override?.kind === 'fault') {
-        let compiled = byOverride.get(override)
-        if (compiled === undefined) {
-          compiled = new CompiledFault(override.config, ctx, stats)
-          byOverride.set(override, compiled)
-        }
-        fault = compiled
-      }
+      const fault = override?.kind === 'fault' ? faultOf(override) : own
       return fault.concerns(call) ? new FaultFilter(fault) : null
     },
   }

@@ -4,6 +4,7 @@
 import type { HeaderMutationConfig, HttpFilter } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import { compileOnce } from './compile-once.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { MutationList } from './mutation-list.js'
 import { QueryMutationList } from './query-mutation-list.js'
@@ -13,15 +14,7 @@ type Config = Extract<HttpFilter, { kind: 'headerMutation' }>
 export function headerMutationFilter(name: string, disabled: boolean, { config, mostSpecificWins }: Config): FilterFactory {
   const own = new CompiledMutations(config)
   const alone = filterOf([own])
-  const byConfig = new WeakMap<HeaderMutationConfig, CompiledMutations>()
-  const compiled = (of: HeaderMutationConfig): CompiledMutations => {
-    let mutations = byConfig.get(of)
-    if (mutations === undefined) {
-      mutations = new CompiledMutations(of)
-      byConfig.set(of, mutations)
-    }
-    return mutations
-  }
+  const compiled = compileOnce((of: HeaderMutationConfig) => new CompiledMutations(of))
   return {
     name,
     disabled,

@@ -9,6 +9,7 @@ import { isGrpcRequest } from '../grpc/grpc.js'
 import { compileRuntimeFraction, type FractionTest } from '../match/runtime-fraction.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import { ResponseFlag } from '../stream/response-flags.js'
+import { compileOnce } from './compile-once.js'
 import type { FilterContext } from './filter-environment.js'
 import { compileHeaderOptions } from './header-options.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
@@ -21,21 +22,15 @@ const COUNTERS = ['enabled', 'enforced', 'ok', 'rate_limited', 'shadow_mode'] as
 export function localRateLimitFilter(name: string, disabled: boolean, config: LocalRateLimitConfig, ctx: FilterContext): FilterFactory {
   const source = new DescriptorSource(ctx)
   const own = new CompiledLimit(config, ctx, source)
-  const byOverride = new WeakMap<HttpFilterOverride, CompiledLimit>()
+  const limitOf = compileOnce(
+    (override: HttpFilterOverride & { kind: 'localRateLimit' }) => new CompiledLimit(override.config, ctx, source),
+  )
   return {
     name,
     disabled,
     create(call: FilterCall): StreamFilter | null {
       const override = call.overrideFor(name)
-      let limit = own
-      if (override?.kind === 'localRateLimit') {
-        let compiled = byOverride.get(override)
-        if (compiled === undefined) {
-          compiled = new CompiledLimit(override.config, ctx, source)
-          byOverride.set(override, compiled)
-        }
-        limit = compiled
-      }
+      const limit = override?.kind === 'localRateLimit' ? limitOf(override) : own
       return limit.applies ? new LocalRateLimitFilter(limit) : null
     },
   }

@@ -14,6 +14,7 @@ import type { AsyncCall } from '../../client/async-client.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import { HeaderList } from '../../codec/header-list.js'
 import { queryParameter } from '../../match/query-parameter.js'
+import { compileOnce } from '../compile-once.js'
 import type { FilterContext } from '../filter-environment.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { decodeState, isAllowedHost, type LoginState, parseAbsoluteUrl } from './authorization-url.js'
@@ -28,17 +29,13 @@ const FAILURE_REASON = 'x-envoy-oauth-failure-reason'
 
 export function oauth2Filter(name: string, disabled: boolean, config: OAuth2Config | null, ctx: FilterContext): FilterFactory {
   const own = config === null ? null : new CompiledOAuth2(config, ctx, true)
-  const byOverride = new WeakMap<HttpFilterOverride, CompiledOAuth2>()
+  const loginOf = compileOnce((override: HttpFilterOverride & { kind: 'oauth2' }) => new CompiledOAuth2(override.config, ctx, false))
   return {
     name,
     disabled,
     create(call: FilterCall): StreamFilter {
       const override = call.overrideFor(name)
-      let compiled = own
-      if (override?.kind === 'oauth2') {
-        compiled = byOverride.get(override) ?? null
-        if (compiled === null) byOverride.set(override, (compiled = new CompiledOAuth2(override.config, ctx, false)))
-      }
+      const compiled = override?.kind === 'oauth2' ? loginOf(override) : own
       return compiled === null ? SANITIZER : new OAuth2Filter(compiled)
     },
   }

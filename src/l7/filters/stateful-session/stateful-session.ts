@@ -5,6 +5,7 @@
 import type { StatefulSessionConfig } from '../../../model/stateful-session.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import { ResponseFlag } from '../../stream/response-flags.js'
+import { compileOnce } from '../compile-once.js'
 import type { FilterContext } from '../filter-environment.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { type SessionStore, sessionStore } from './session-state.js'
@@ -16,18 +17,14 @@ type SessionStats = ReturnType<typeof FilterContext.prototype.counters<(typeof C
 export function statefulSessionFilter(name: string, disabled: boolean, config: StatefulSessionConfig, ctx: FilterContext): FilterFactory {
   const stats = config.statPrefix === '' ? null : ctx.httpCounters(`stateful_session.${config.statPrefix}`, COUNTERS)
   const own = new CompiledSession(config, ctx, stats)
-  const byConfig = new WeakMap<StatefulSessionConfig, CompiledSession>()
+  const sessionOf = compileOnce((ofRoute: StatefulSessionConfig) => new CompiledSession(ofRoute, ctx, null))
   return {
     name,
     disabled,
     create(call: FilterCall): StreamFilter | null {
       const override = call.overrideFor(name)
       if (override?.kind !== 'statefulSession' || override.config === null) return own.inert ? null : new StatefulSessionFilter(own)
-      let session = byConfig.get(override.config)
-      if (session === undefined) {
-        session = new CompiledSession(override.config, ctx, null)
-        byConfig.set(override.config, session)
-      }
+      const session = sessionOf(override.config)
       return session.inert ? null : new StatefulSessionFilter(session)
     },
   }

@@ -8,24 +8,17 @@ import { Http2ClientCodec } from '../../src/l7/codec/http2/client-codec.js'
 import { HpackDecoder } from '../../src/l7/codec/http2/hpack-decoder.js'
 import { HpackEncoder } from '../../src/l7/codec/http2/hpack-encoder.js'
 import { Http2ServerCodec } from '../../src/l7/codec/http2/server-codec.js'
+import { HTTP2_DEFAULTS } from '../../src/model/defaults.js'
 import type { Http2Options } from '../../src/model/http-connection-manager.js'
 
 const BATCH = 64
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 3)
 
 const http2: Http2Options = {
-  hpackTableSize: 4096,
+  ...HTTP2_DEFAULTS,
   maxConcurrentStreams: 1000,
   initialStreamWindowSize: 1 << 20,
   initialConnectionWindowSize: 8 << 20,
-  allowConnect: false,
-  maxOutboundFrames: 10000,
-  maxOutboundControlFrames: 1000,
-  maxConsecutiveInboundFramesWithEmptyPayload: 1,
-  maxInboundPriorityFramesPerStream: 100,
-  maxInboundWindowUpdateFramesPerDataFrameSent: 10,
-  keepaliveIntervalMs: null,
-  keepaliveTimeoutMs: 1000,
 }
 const options = { http2, limits: { maxHeadBytes: 61440, maxHeaders: 100, underscores: 'ALLOW' as const } }
 

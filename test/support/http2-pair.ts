@@ -4,20 +4,13 @@
 import type { Transport } from '../../src/l7/codec/codec.js'
 import type { Http2CodecOptions } from '../../src/l7/codec/http2/connection-base.js'
 import { newHttp2Stats } from '../../src/l7/codec/http2/stats.js'
+import { HTTP2_DEFAULTS } from '../../src/model/defaults.js'
 import type { Http2Options } from '../../src/model/http-connection-manager.js'
 
 export const HTTP2_OPTIONS: Http2Options = {
-  hpackTableSize: 4096,
-  maxConcurrentStreams: 1024,
+  ...HTTP2_DEFAULTS,
   initialStreamWindowSize: 1024 * 1024,
   initialConnectionWindowSize: 4 * 1024 * 1024,
-  allowConnect: false,
-  maxOutboundFrames: 10000,
-  maxOutboundControlFrames: 1000,
-  maxConsecutiveInboundFramesWithEmptyPayload: 1,
-  maxInboundPriorityFramesPerStream: 100,
-  maxInboundWindowUpdateFramesPerDataFrameSent: 10,
-  keepaliveIntervalMs: null,
   keepaliveTimeoutMs: 1000,
 }
 

@@ -1,9 +1,10 @@
-import { connect } from 'node:net'
 // What the tests of src/upstream share: a clock moved by hand, seeded random numbers, configs and registries in few words.
 
+import { connect } from 'node:net'
 import { clusterStats } from '../../src/metrics/stat-names.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
-import type { BreakerThresholds, Cluster, HealthCheck, LbPolicy, OutlierDetection } from '../../src/model/cluster.js'
+import type { Cluster, HealthCheck, LbPolicy } from '../../src/model/cluster.js'
+import { BREAKER_DEFAULTS, CLUSTER_DEFAULTS, ENDPOINT_DEFAULTS, newAssignment, OUTLIER_DEFAULTS } from '../../src/model/defaults.js'
 import type { Endpoint, EndpointAssignment, HealthStatus, LocalityEndpoints } from '../../src/model/endpoint.js'
 import type { JsonObject, Metadata } from '../../src/model/metadata.js'
 import type { LbContext } from '../../src/upstream/balance/load-balancer.js'
@@ -37,14 +38,12 @@ export interface EndpointSpec {
 
 export function endpoint(host: string, port: number, spec: EndpointSpec = {}): Endpoint {
   return {
+    ...ENDPOINT_DEFAULTS,
     address: { kind: 'socket', host, port },
     hostname: spec.hostname ?? '',
     health: spec.health ?? 'UNKNOWN',
     weight: spec.weight ?? 1,
     metadata: spec.lb === undefined ? new Map() : lbMetadata(spec.lb),
-    healthCheckPort: null,
-    healthCheckHostname: '',
-    disableActiveHealthCheck: false,
   }
 }
 
@@ -65,15 +64,7 @@ export function assignment(
   localities: LocalityEndpoints[],
   more: Partial<EndpointAssignment> = {},
 ): EndpointAssignment {
-  return {
-    clusterName,
-    localities,
-    overprovisioningFactor: 140,
-    endpointStaleAfterMs: null,
-    weightedPriorityHealth: false,
-    dropPercentages: [],
-    ...more,
-  }
+  return { ...newAssignment(clusterName, localities), ...more }
 }
 
 /** `count` endpoints 10.x.y.z:80, all in one locality. */
@@ -81,16 +72,7 @@ export function manyEndpoints(count: number, spec: (i: number) => EndpointSpec =
   return Array.from({ length: count }, (_, i) => endpoint(`10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`, 80, spec(i)))
 }
 
-export const thresholds: BreakerThresholds = {
-  maxConnections: 1024,
-  maxPendingRequests: 1024,
-  maxRequests: 1024,
-  maxRetries: 3,
-  retryBudget: null,
-  trackRemaining: false,
-  maxConnectionsPerHost: 0xffffffff,
-  maxConnectionPools: 0xffffffff,
-}
+export const thresholds = BREAKER_DEFAULTS
 
 export const roundRobin: LbPolicy = { kind: 'roundRobin', slowStart: null }
 export const leastRequest: LbPolicy = { kind: 'leastRequest', choiceCount: 2, activeRequestBias: 1, fullScan: false, slowStart: null }
@@ -104,33 +86,7 @@ export const ringHash: LbPolicy = {
 }
 export const maglev: LbPolicy = { kind: 'maglev', tableSize: 65537, useHostnameForHashing: false, hashBalanceFactor: 0 }
 
-/** Envoy's defaults. */
-export const outlierDefaults: OutlierDetection = {
-  consecutive5xx: 5,
-  intervalMs: 10_000,
-  baseEjectionTimeMs: 30_000,
-  maxEjectionTimeMs: 300_000,
-  maxEjectionTimeJitterMs: 0,
-  maxEjectionPercent: 10,
-  alwaysEjectOneHost: false,
-  enforcingConsecutive5xx: 100,
-  enforcingSuccessRate: 100,
-  successRateMinimumHosts: 5,
-  successRateRequestVolume: 100,
-  successRateStdevFactor: 1900,
-  consecutiveGatewayFailure: 5,
-  enforcingConsecutiveGatewayFailure: 0,
-  splitExternalLocalOriginErrors: false,
-  consecutiveLocalOriginFailure: 5,
-  enforcingConsecutiveLocalOriginFailure: 100,
-  enforcingLocalOriginSuccessRate: 100,
-  failurePercentageThreshold: 85,
-  enforcingFailurePercentage: 0,
-  enforcingFailurePercentageLocalOrigin: 0,
-  failurePercentageMinimumHosts: 5,
-  failurePercentageRequestVolume: 50,
-  successfulActiveHealthCheckUnejectHost: true,
-}
+export const outlierDefaults = OUTLIER_DEFAULTS
 
 export function healthCheck(check: HealthCheck['check'], more: Partial<HealthCheck> = {}): HealthCheck {
   return {
@@ -155,30 +111,10 @@ export function healthCheck(check: HealthCheck['check'], more: Partial<HealthChe
 
 export function cluster(name: string, more: Partial<Cluster> = {}): Cluster {
   return {
+    ...CLUSTER_DEFAULTS,
     name,
-    altStatName: '',
     discovery: { kind: 'eds', serviceName: '', source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 },
-    connectTimeoutMs: 5_000,
-    perConnectionBufferLimitBytes: 1_048_576,
-    lbPolicy: roundRobin,
-    subset: null,
-    healthyPanicPercent: 50,
-    localityWeighted: false,
     zoneAware: null,
-    overrideHostStatus: [],
-    ignoreNewHostsUntilFirstHealthCheck: false,
-    closeConnectionsOnHostSetChange: false,
-    ignoreHealthOnHostRemoval: false,
-    breakers: { default: thresholds, high: thresholds },
-    outlier: null,
-    healthChecks: [],
-    http: {} as Cluster['http'],
-    tls: null,
-    transportSocketMatches: [],
-    tcpKeepalive: null,
-    bindSource: null,
-    metadata: new Map(),
-    unsupported: [],
     ...more,
   }
 }

@@ -3,6 +3,7 @@
 // Node's own http2 resets a request with an empty `:authority` before anyone sees it, and that is what Go clients of a `consul://` target send.
 // Invariants: connections, calls of a connection, heads and messages are bounded, and next to nothing is held of senders that are not known, nor for long;
 // an exception of a method ends its call alone.
+
 import net from 'node:net'
 import tls from 'node:tls'
 import { readShared } from '../../io/shared-read.js'
@@ -10,6 +11,7 @@ import { SocketTransport } from '../../io/socket-transport.js'
 import type { ServerHandler } from '../../l7/codec/codec.js'
 import type { Http2CodecOptions } from '../../l7/codec/http2/connection-base.js'
 import { Http2ServerCodec } from '../../l7/codec/http2/server-codec.js'
+import { HTTP2_DEFAULTS } from '../../model/defaults.js'
 import { GrpcCall } from './grpc-call.js'
 import { GrpcStatus } from './grpc-status.js'
 import { MessageAllowance } from './message-allowance.js'
@@ -39,16 +41,10 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
 const KEEPALIVE_MS = 30_000
 const CODEC_OPTIONS: Http2CodecOptions = {
   http2: {
-    hpackTableSize: 4096,
+    ...HTTP2_DEFAULTS,
     maxConcurrentStreams: 256,
     initialStreamWindowSize: 1024 * 1024,
     initialConnectionWindowSize: 4 * 1024 * 1024,
-    allowConnect: false,
-    maxOutboundFrames: 10_000,
-    maxOutboundControlFrames: 1000,
-    maxConsecutiveInboundFramesWithEmptyPayload: 1,
-    maxInboundPriorityFramesPerStream: 100,
-    maxInboundWindowUpdateFramesPerDataFrameSent: 10,
     keepaliveIntervalMs: KEEPALIVE_MS,
     keepaliveTimeoutMs: KEEPALIVE_MS,
   },

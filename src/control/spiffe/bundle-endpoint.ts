@@ -1,8 +1,10 @@
 // Fetches a trust domain's bundle from its SPIFFE bundle endpoint (SPIFFE Federation, section 5), authenticated by the Web PKI or by the SPIFFE id
 // of who serves it, verified by the bundle that is held so far. Called by federations.ts. Invariants: nothing of an answer is read before whoever
 // gave it is verified; no redirect is followed; an answer is bounded in time and size.
+
 import { request } from 'node:https'
 import type { TLSSocket } from 'node:tls'
+import { VALIDATION_DEFAULTS } from '../../model/defaults.js'
 import { readAnchors } from '../../mtls/peer/certificate-path.js'
 import { PeerVerifier } from '../../mtls/peer/peer-verification.js'
 import { MAX_BUNDLE_BYTES, type ReadBundle, readBundleText } from './bundle-document.js'
@@ -60,16 +62,8 @@ function verifierOf({ id, rootPems }: Extract<EndpointAuthority, { profile: 'htt
     usage: 'serverAuth',
     required: true,
     validation: {
-      trustedCa: null,
-      crl: null,
+      ...VALIDATION_DEFAULTS,
       sanMatchers: [{ sanType: 'URI', matcher: { kind: 'exact', value: id, ignoreCase: false } }],
-      verifyCertificateSpki: [],
-      verifyCertificateHash: [],
-      allowExpiredCertificate: false,
-      trustChainVerification: 'VERIFY_TRUST_CHAIN',
-      onlyVerifyLeafCertCrl: false,
-      maxVerifyDepth: null,
-      spiffeTrustDomains: null,
     },
     hasTrustedCa: false,
     ownPath: true,

@@ -4,6 +4,7 @@
 
 import { isIP } from 'node:net'
 import type { Clock, Timer } from '../../io/clock.js'
+import { ENDPOINT_DEFAULTS } from '../../model/defaults.js'
 import type { Endpoint, LocalityEndpoints } from '../../model/endpoint.js'
 import type { Host } from '../host/host.js'
 import type { LbContext, LoadBalancer } from './load-balancer.js'
@@ -52,13 +53,8 @@ export class OriginalDstLoadBalancer implements LoadBalancer {
       if (this.hooks.hosts().length >= MAX_ORIGINAL_DST_HOSTS && !this.evictIdle()) return null
       host = this.hooks.add(
         {
+          ...ENDPOINT_DEFAULTS,
           address: { kind: 'socket', host: address.host, port },
-          hostname: '',
-          health: 'UNKNOWN',
-          weight: 1,
-          metadata: new Map(),
-          healthCheckPort: null,
-          healthCheckHostname: '',
           disableActiveHealthCheck: true,
         },
         group,

@@ -5,21 +5,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Timer } from '../../io/clock.js'
 import { formatAddress } from '../../model/address.js'
+import { newAssignment } from '../../model/defaults.js'
 import type { Endpoint, EndpointAssignment, Locality, LocalityEndpoints } from '../../model/endpoint.js'
 import { HealthFlag, type Host, type HostCluster } from '../host/host.js'
 import { edsFlags, edsMask } from '../host/host-health.js'
 import { buildHostSets, type HostSet, PrioritySet, sameLocality } from '../host/host-set.js'
 import { HostTable, type MetadataInterest } from '../host/host-table.js'
 import type { ClusterDeps } from './cluster-deps.js'
-
-const emptyAssignment = (clusterName: string): EndpointAssignment => ({
-  clusterName,
-  localities: [],
-  overprovisioningFactor: 140,
-  endpointStaleAfterMs: null,
-  weightedPriorityHealth: false,
-  dropPercentages: [],
-})
 
 /** The cluster whose hosts these are: it has the rules, and tells those that watch hosts who comes and goes. */
 export interface MembershipOwner extends HostCluster {
@@ -50,7 +42,7 @@ export class ClusterMembership {
   constructor(cluster: MembershipOwner, deps: ClusterDeps) {
     this.cluster = cluster
     this.deps = deps
-    this.assignment = emptyAssignment(cluster.name)
+    this.assignment = newAssignment(cluster.name)
     this.table = new HostTable(cluster)
     this.prioritySet = new PrioritySet(() => this.buildSets())
   }
@@ -223,7 +215,7 @@ export class ClusterMembership {
     this.staleTimer = this.deps.clock.after(assignment.endpointStaleAfterMs, () => {
       this.cluster.stats.main.assignment_stale.value++
       this.deps.log('warn', `cluster ${this.cluster.name}: endpoints are older than endpoint_stale_after and are dropped`)
-      this.takeAssignment(emptyAssignment(this.cluster.name))
+      this.takeAssignment(newAssignment(this.cluster.name))
     })
   }
 

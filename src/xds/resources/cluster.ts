@@ -2,6 +2,7 @@
 // lb-policy.ts and health-check.ts. Called by decode.ts (CDS) and bootstrap.ts (static clusters).
 
 import type { Cluster, Discovery, TransportSocketMatch } from '../../model/cluster.js'
+import { CLUSTER_DEFAULTS, newAssignment } from '../../model/defaults.js'
 import type { EndpointAssignment } from '../../model/endpoint.js'
 import {
   Cluster_ClusterProtocolSelection,
@@ -24,8 +25,6 @@ import { decodeLoadBalancing } from './lb-policy.js'
 import { decodeUpstreamSocket } from './transport-socket.js'
 import { decodeUpstreamHttp } from './upstream-http.js'
 import { decodeMetadata, durationMsOr, enumName, plainObject } from './values.js'
-
-const DEFAULT_BUFFER_LIMIT = 1024 * 1024
 
 export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster {
   const balancing = decodeLoadBalancing(cluster, ctx)
@@ -66,12 +65,12 @@ export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster
     name: cluster.name,
     altStatName: cluster.altStatName,
     discovery,
-    connectTimeoutMs: durationMsOr(cluster.connectTimeout, 5000),
-    perConnectionBufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
+    connectTimeoutMs: durationMsOr(cluster.connectTimeout, CLUSTER_DEFAULTS.connectTimeoutMs),
+    perConnectionBufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? CLUSTER_DEFAULTS.perConnectionBufferLimitBytes,
     ...balancing,
-    healthyPanicPercent: common?.healthyPanicThreshold?.value ?? 50,
+    healthyPanicPercent: common?.healthyPanicThreshold?.value ?? CLUSTER_DEFAULTS.healthyPanicPercent,
     overrideHostStatus:
-      status === undefined ? ['UNKNOWN', 'HEALTHY', 'DEGRADED'] : status.statuses.map(value => enumName(HealthStatusSchema, value)),
+      status === undefined ? CLUSTER_DEFAULTS.overrideHostStatus : status.statuses.map(value => enumName(HealthStatusSchema, value)),
     ignoreNewHostsUntilFirstHealthCheck: common?.ignoreNewHostsUntilFirstHc ?? false,
     closeConnectionsOnHostSetChange: common?.closeConnectionsOnHostSetChange ?? false,
     ignoreHealthOnHostRemoval: cluster.ignoreHealthOnHostRemoval,
@@ -107,17 +106,8 @@ export function decodeBindSource(config: BindConfig | undefined, ctx: Ctx): Clus
   return source === undefined ? null : decodeSocketAddress(source, ctx.at('source_address'), 'ip')
 }
 
-const EMPTY_ASSIGNMENT: EndpointAssignment = {
-  clusterName: '',
-  localities: [],
-  overprovisioningFactor: 140,
-  endpointStaleAfterMs: null,
-  weightedPriorityHealth: false,
-  dropPercentages: [],
-}
-
 function assignmentOf(cluster: ClusterMessage, ctx: Ctx, hosts: 'ip' | 'host'): EndpointAssignment {
-  if (cluster.loadAssignment === undefined) return { ...EMPTY_ASSIGNMENT, clusterName: cluster.name }
+  if (cluster.loadAssignment === undefined) return newAssignment(cluster.name)
   return decodeAssignment(cluster.loadAssignment, ctx.at('load_assignment'), hosts)
 }
 

@@ -1,6 +1,7 @@
 // envoy.config.endpoint.v3.ClusterLoadAssignment -> model. Called by decode.ts (EDS) and cluster.ts (load_assignment).
 // Kept flat and cheap: an assignment may hold tens of thousands of endpoints.
 
+import { ENDPOINT_DEFAULTS, NO_LOCALITY, newAssignment } from '../../model/defaults.js'
 import type { Endpoint, EndpointAssignment, HealthStatus, LocalityEndpoints } from '../../model/endpoint.js'
 import { HealthStatus as HealthStatusEnum } from '../gen/envoy/config/core/v3/health_check_pb.js'
 import type { LbEndpoint, LocalityLbEndpoints } from '../gen/envoy/config/endpoint/v3/endpoint_components_pb.js'
@@ -20,21 +21,20 @@ const HEALTH: Record<HealthStatusEnum, HealthStatus> = {
   [HealthStatusEnum.DEGRADED]: 'DEGRADED',
 }
 
-const NO_LOCALITY = { region: '', zone: '', subZone: '' }
-
 /** `hosts`: whether endpoints may be DNS names (STRICT_DNS, LOGICAL_DNS) or must be IP literals. */
 export function decodeAssignment(assignment: ClusterLoadAssignment, ctx: Ctx, hosts: 'ip' | 'host'): EndpointAssignment {
   const localities = assignment.endpoints.map((locality, i) => decodeLocality(locality, ctx.at('endpoints', i), hosts))
   checkLocalityWeights(localities, ctx)
   const policy = assignment.policy
   if (policy !== undefined && policy.dropOverloads.length > 1) ctx.at('policy').at('drop_overloads').error('there can only be one category')
+  const empty = newAssignment(assignment.clusterName, localities)
+  if (policy === undefined) return empty
   return {
-    clusterName: assignment.clusterName,
-    localities,
-    overprovisioningFactor: policy?.overprovisioningFactor ?? 140,
-    endpointStaleAfterMs: durationMsOr(policy?.endpointStaleAfter, null),
-    weightedPriorityHealth: policy?.weightedPriorityHealth ?? false,
-    dropPercentages: (policy?.dropOverloads ?? []).map(drop => {
+    ...empty,
+    overprovisioningFactor: policy.overprovisioningFactor ?? empty.overprovisioningFactor,
+    endpointStaleAfterMs: durationMsOr(policy.endpointStaleAfter, null),
+    weightedPriorityHealth: policy.weightedPriorityHealth,
+    dropPercentages: policy.dropOverloads.map(drop => {
       const { numerator, denominator } = decodeFraction(drop.dropPercentage, '', 0)
       return { category: drop.category, numerator, denominator }
     }),
@@ -70,7 +70,7 @@ function decodeEndpoint(lb: LbEndpoint, localityCtx: Ctx, i: number, hosts: 'ip'
     address: decodeAddress(endpoint?.address, ctx.at('endpoint').at('address'), hosts),
     hostname: endpoint?.hostname ?? '',
     health: HEALTH[lb.healthStatus] ?? 'UNKNOWN',
-    weight: lb.loadBalancingWeight ?? 1,
+    weight: lb.loadBalancingWeight ?? ENDPOINT_DEFAULTS.weight,
     metadata: decodeMetadata(lb.metadata),
     healthCheckPort: check === undefined || check.portValue === 0 ? null : check.portValue,
     healthCheckHostname: check?.hostname ?? '',

@@ -8,6 +8,7 @@ import {
   MAX_HEALTH_RESPONSE_BYTES,
   type OutlierDetection,
 } from '../../model/cluster.js'
+import { BREAKER_DEFAULTS, OUTLIER_DEFAULTS } from '../../model/defaults.js'
 import type { CircuitBreakers, CircuitBreakers_Thresholds } from '../gen/envoy/config/cluster/v3/circuit_breaker_pb.js'
 import type { OutlierDetection as OutlierMessage } from '../gen/envoy/config/cluster/v3/outlier_detection_pb.js'
 import { RequestMethodSchema, RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
@@ -165,40 +166,40 @@ function statusRanges(ranges: readonly Int64Range[], ctx: Ctx, field: string): {
 
 export function decodeOutlier(outlier: OutlierMessage | undefined, ctx: Ctx): OutlierDetection | null {
   if (outlier === undefined) return null
-  const baseEjectionTimeMs = durationMsOr(outlier.baseEjectionTime, 30_000)
+  const baseEjectionTimeMs = durationMsOr(outlier.baseEjectionTime, OUTLIER_DEFAULTS.baseEjectionTimeMs)
   if (outlier.maxEjectionTime !== undefined && durationMs(outlier.maxEjectionTime) < baseEjectionTimeMs) {
     ctx.at('max_ejection_time').error('outlier detector max_ejection_time cannot be smaller than base_ejection_time')
   }
   return {
-    consecutive5xx: outlier.consecutive5xx ?? 5,
-    intervalMs: durationMsOr(outlier.interval, 10_000),
+    consecutive5xx: outlier.consecutive5xx ?? OUTLIER_DEFAULTS.consecutive5xx,
+    intervalMs: durationMsOr(outlier.interval, OUTLIER_DEFAULTS.intervalMs),
     baseEjectionTimeMs,
-    maxEjectionTimeMs: durationMsOr(outlier.maxEjectionTime, Math.max(300_000, baseEjectionTimeMs)),
-    maxEjectionTimeJitterMs: durationMsOr(outlier.maxEjectionTimeJitter, 0),
-    maxEjectionPercent: outlier.maxEjectionPercent ?? 10,
-    alwaysEjectOneHost: outlier.alwaysEjectOneHost ?? false,
-    enforcingConsecutive5xx: outlier.enforcingConsecutive5xx ?? 100,
-    enforcingSuccessRate: outlier.enforcingSuccessRate ?? 100,
-    successRateMinimumHosts: outlier.successRateMinimumHosts ?? 5,
-    successRateRequestVolume: outlier.successRateRequestVolume ?? 100,
-    successRateStdevFactor: outlier.successRateStdevFactor ?? 1900,
-    consecutiveGatewayFailure: outlier.consecutiveGatewayFailure ?? 5,
-    enforcingConsecutiveGatewayFailure: outlier.enforcingConsecutiveGatewayFailure ?? 0,
+    maxEjectionTimeMs: durationMsOr(outlier.maxEjectionTime, Math.max(OUTLIER_DEFAULTS.maxEjectionTimeMs, baseEjectionTimeMs)),
+    maxEjectionTimeJitterMs: durationMsOr(outlier.maxEjectionTimeJitter, OUTLIER_DEFAULTS.maxEjectionTimeJitterMs),
+    maxEjectionPercent: outlier.maxEjectionPercent ?? OUTLIER_DEFAULTS.maxEjectionPercent,
+    alwaysEjectOneHost: outlier.alwaysEjectOneHost ?? OUTLIER_DEFAULTS.alwaysEjectOneHost,
+    enforcingConsecutive5xx: outlier.enforcingConsecutive5xx ?? OUTLIER_DEFAULTS.enforcingConsecutive5xx,
+    enforcingSuccessRate: outlier.enforcingSuccessRate ?? OUTLIER_DEFAULTS.enforcingSuccessRate,
+    successRateMinimumHosts: outlier.successRateMinimumHosts ?? OUTLIER_DEFAULTS.successRateMinimumHosts,
+    successRateRequestVolume: outlier.successRateRequestVolume ?? OUTLIER_DEFAULTS.successRateRequestVolume,
+    successRateStdevFactor: outlier.successRateStdevFactor ?? OUTLIER_DEFAULTS.successRateStdevFactor,
+    consecutiveGatewayFailure: outlier.consecutiveGatewayFailure ?? OUTLIER_DEFAULTS.consecutiveGatewayFailure,
+    enforcingConsecutiveGatewayFailure: outlier.enforcingConsecutiveGatewayFailure ?? OUTLIER_DEFAULTS.enforcingConsecutiveGatewayFailure,
     splitExternalLocalOriginErrors: outlier.splitExternalLocalOriginErrors,
-    consecutiveLocalOriginFailure: outlier.consecutiveLocalOriginFailure ?? 5,
-    enforcingConsecutiveLocalOriginFailure: outlier.enforcingConsecutiveLocalOriginFailure ?? 100,
-    enforcingLocalOriginSuccessRate: outlier.enforcingLocalOriginSuccessRate ?? 100,
-    failurePercentageThreshold: outlier.failurePercentageThreshold ?? 85,
-    enforcingFailurePercentage: outlier.enforcingFailurePercentage ?? 0,
-    enforcingFailurePercentageLocalOrigin: outlier.enforcingFailurePercentageLocalOrigin ?? 0,
-    failurePercentageMinimumHosts: outlier.failurePercentageMinimumHosts ?? 5,
-    failurePercentageRequestVolume: outlier.failurePercentageRequestVolume ?? 50,
-    successfulActiveHealthCheckUnejectHost: outlier.successfulActiveHealthCheckUnejectHost ?? true,
+    consecutiveLocalOriginFailure: outlier.consecutiveLocalOriginFailure ?? OUTLIER_DEFAULTS.consecutiveLocalOriginFailure,
+    enforcingConsecutiveLocalOriginFailure:
+      outlier.enforcingConsecutiveLocalOriginFailure ?? OUTLIER_DEFAULTS.enforcingConsecutiveLocalOriginFailure,
+    enforcingLocalOriginSuccessRate: outlier.enforcingLocalOriginSuccessRate ?? OUTLIER_DEFAULTS.enforcingLocalOriginSuccessRate,
+    failurePercentageThreshold: outlier.failurePercentageThreshold ?? OUTLIER_DEFAULTS.failurePercentageThreshold,
+    enforcingFailurePercentage: outlier.enforcingFailurePercentage ?? OUTLIER_DEFAULTS.enforcingFailurePercentage,
+    enforcingFailurePercentageLocalOrigin:
+      outlier.enforcingFailurePercentageLocalOrigin ?? OUTLIER_DEFAULTS.enforcingFailurePercentageLocalOrigin,
+    failurePercentageMinimumHosts: outlier.failurePercentageMinimumHosts ?? OUTLIER_DEFAULTS.failurePercentageMinimumHosts,
+    failurePercentageRequestVolume: outlier.failurePercentageRequestVolume ?? OUTLIER_DEFAULTS.failurePercentageRequestVolume,
+    successfulActiveHealthCheckUnejectHost:
+      outlier.successfulActiveHealthCheckUnejectHost ?? OUTLIER_DEFAULTS.successfulActiveHealthCheckUnejectHost,
   }
 }
-
-/** Envoy's default where there is no limit: pools, and connections of one host. */
-const UNLIMITED = 0xffff_ffff
 
 function decodeThresholds(
   thresholds: CircuitBreakers_Thresholds | undefined,
@@ -206,15 +207,15 @@ function decodeThresholds(
 ): BreakerThresholds {
   const budget = thresholds?.retryBudget
   return {
-    maxConnections: thresholds?.maxConnections ?? 1024,
-    maxConnectionsPerHost: perHost?.maxConnections ?? UNLIMITED,
-    maxPendingRequests: thresholds?.maxPendingRequests ?? 1024,
-    maxRequests: thresholds?.maxRequests ?? 1024,
-    maxRetries: thresholds?.maxRetries ?? 3,
+    maxConnections: thresholds?.maxConnections ?? BREAKER_DEFAULTS.maxConnections,
+    maxConnectionsPerHost: perHost?.maxConnections ?? BREAKER_DEFAULTS.maxConnectionsPerHost,
+    maxPendingRequests: thresholds?.maxPendingRequests ?? BREAKER_DEFAULTS.maxPendingRequests,
+    maxRequests: thresholds?.maxRequests ?? BREAKER_DEFAULTS.maxRequests,
+    maxRetries: thresholds?.maxRetries ?? BREAKER_DEFAULTS.maxRetries,
     retryBudget:
       budget === undefined ? null : { percent: budget.budgetPercent?.value ?? 20, minConcurrency: budget.minRetryConcurrency ?? 3 },
-    trackRemaining: thresholds?.trackRemaining ?? false,
-    maxConnectionPools: thresholds?.maxConnectionPools ?? UNLIMITED,
+    trackRemaining: thresholds?.trackRemaining ?? BREAKER_DEFAULTS.trackRemaining,
+    maxConnectionPools: thresholds?.maxConnectionPools ?? BREAKER_DEFAULTS.maxConnectionPools,
   }
 }
 

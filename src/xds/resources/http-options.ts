@@ -1,6 +1,7 @@
-// HttpProtocolOptions, Http1ProtocolOptions and Http2ProtocolOptions (envoy.config.core.v3) -> model, with Envoy 1.40's defaults.
-// Called by http-connection-manager.ts (downstream) and cluster.ts (upstream).
+// HttpProtocolOptions, Http1ProtocolOptions and Http2ProtocolOptions (envoy.config.core.v3) -> model, with the defaults of
+// model/defaults.ts. Called by http-connection-manager.ts (downstream) and cluster.ts (upstream).
 
+import { COMMON_HTTP_DEFAULTS, HTTP1_DEFAULTS, HTTP2_DEFAULTS } from '../../model/defaults.js'
 import type { CommonHttpOptions, Http1Options, Http2Options } from '../../model/http-connection-manager.js'
 import {
   type Http1ProtocolOptions,
@@ -12,8 +13,6 @@ import { describeType, unpackAny } from './any.js'
 import type { Ctx } from './field-path.js'
 import { durationMsOr, enumName } from './values.js'
 
-const HOUR_MS = 3_600_000
-
 /** Of a connection manager, whose limit of heads is max_request_headers_kb. */
 export function decodeDownstreamCommon(options: HttpProtocolOptions | undefined, ctx: Ctx): CommonHttpOptions {
   if (options?.maxResponseHeadersKb !== undefined) ctx.at('max_response_headers_kb').error('is for clusters')
@@ -22,9 +21,9 @@ export function decodeDownstreamCommon(options: HttpProtocolOptions | undefined,
 
 export function decodeCommonHttp(options: HttpProtocolOptions | undefined): CommonHttpOptions {
   return {
-    idleTimeoutMs: durationMsOr(options?.idleTimeout, HOUR_MS),
+    idleTimeoutMs: durationMsOr(options?.idleTimeout, COMMON_HTTP_DEFAULTS.idleTimeoutMs),
     maxConnectionDurationMs: positiveOrNull(durationMsOr(options?.maxConnectionDuration, null)),
-    maxHeadersCount: options?.maxHeadersCount ?? 100,
+    maxHeadersCount: options?.maxHeadersCount ?? COMMON_HTTP_DEFAULTS.maxHeadersCount,
     maxResponseHeadersKb: positiveOrNull(options?.maxResponseHeadersKb ?? null),
     maxStreamDurationMs: positiveOrNull(durationMsOr(options?.maxStreamDuration, null)),
     headersWithUnderscoresAction: enumName(
@@ -42,10 +41,10 @@ function positiveOrNull(value: number | null): number | null {
 
 export function decodeHttp1(options: Http1ProtocolOptions | undefined, ctx: Ctx): Http1Options {
   return {
-    allowAbsoluteUrl: options?.allowAbsoluteUrl ?? true,
-    acceptHttp10: options?.acceptHttp10 ?? false,
-    allowCustomMethods: options?.allowCustomMethods ?? false,
-    defaultHostForHttp10: options?.defaultHostForHttp10 ?? '',
+    allowAbsoluteUrl: options?.allowAbsoluteUrl ?? HTTP1_DEFAULTS.allowAbsoluteUrl,
+    acceptHttp10: options?.acceptHttp10 ?? HTTP1_DEFAULTS.acceptHttp10,
+    allowCustomMethods: options?.allowCustomMethods ?? HTTP1_DEFAULTS.allowCustomMethods,
+    defaultHostForHttp10: options?.defaultHostForHttp10 ?? HTTP1_DEFAULTS.defaultHostForHttp10,
     headerKeyFormat: decodeHeaderKeyFormat(options, ctx.at('header_key_format')),
   }
 }
@@ -68,26 +67,25 @@ function decodeHeaderKeyFormat(options: Http1ProtocolOptions | undefined, ctx: C
   }
 }
 
-const MIB = 1024 * 1024
-
-/** Defaults of Envoy 1.36 and later: 1024 streams, 16 MiB stream and 24 MiB connection window. */
 export function decodeHttp2(options: Http2ProtocolOptions | undefined, ctx: Ctx): Http2Options {
   const keepalive = options?.connectionKeepalive
   if (options?.overrideStreamErrorOnInvalidHttpMessage !== undefined && options.streamErrorOnInvalidHttpMessaging) {
     ctx.at('stream_error_on_invalid_http_messaging').warn('ignored: override_stream_error_on_invalid_http_message is set')
   }
   return {
-    hpackTableSize: options?.hpackTableSize ?? 4096,
-    maxConcurrentStreams: options?.maxConcurrentStreams ?? 1024,
-    initialStreamWindowSize: options?.initialStreamWindowSize ?? 16 * MIB,
-    initialConnectionWindowSize: options?.initialConnectionWindowSize ?? 24 * MIB,
-    allowConnect: options?.allowConnect ?? false,
-    maxOutboundFrames: options?.maxOutboundFrames ?? 10_000,
-    maxOutboundControlFrames: options?.maxOutboundControlFrames ?? 1000,
-    maxConsecutiveInboundFramesWithEmptyPayload: options?.maxConsecutiveInboundFramesWithEmptyPayload ?? 1,
-    maxInboundPriorityFramesPerStream: options?.maxInboundPriorityFramesPerStream ?? 100,
-    maxInboundWindowUpdateFramesPerDataFrameSent: options?.maxInboundWindowUpdateFramesPerDataFrameSent ?? 10,
-    keepaliveIntervalMs: durationMsOr(keepalive?.interval, null),
-    keepaliveTimeoutMs: durationMsOr(keepalive?.timeout, 10_000),
+    hpackTableSize: options?.hpackTableSize ?? HTTP2_DEFAULTS.hpackTableSize,
+    maxConcurrentStreams: options?.maxConcurrentStreams ?? HTTP2_DEFAULTS.maxConcurrentStreams,
+    initialStreamWindowSize: options?.initialStreamWindowSize ?? HTTP2_DEFAULTS.initialStreamWindowSize,
+    initialConnectionWindowSize: options?.initialConnectionWindowSize ?? HTTP2_DEFAULTS.initialConnectionWindowSize,
+    allowConnect: options?.allowConnect ?? HTTP2_DEFAULTS.allowConnect,
+    maxOutboundFrames: options?.maxOutboundFrames ?? HTTP2_DEFAULTS.maxOutboundFrames,
+    maxOutboundControlFrames: options?.maxOutboundControlFrames ?? HTTP2_DEFAULTS.maxOutboundControlFrames,
+    maxConsecutiveInboundFramesWithEmptyPayload:
+      options?.maxConsecutiveInboundFramesWithEmptyPayload ?? HTTP2_DEFAULTS.maxConsecutiveInboundFramesWithEmptyPayload,
+    maxInboundPriorityFramesPerStream: options?.maxInboundPriorityFramesPerStream ?? HTTP2_DEFAULTS.maxInboundPriorityFramesPerStream,
+    maxInboundWindowUpdateFramesPerDataFrameSent:
+      options?.maxInboundWindowUpdateFramesPerDataFrameSent ?? HTTP2_DEFAULTS.maxInboundWindowUpdateFramesPerDataFrameSent,
+    keepaliveIntervalMs: durationMsOr(keepalive?.interval, HTTP2_DEFAULTS.keepaliveIntervalMs),
+    keepaliveTimeoutMs: durationMsOr(keepalive?.timeout, HTTP2_DEFAULTS.keepaliveTimeoutMs),
   }
 }

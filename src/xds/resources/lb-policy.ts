@@ -2,6 +2,7 @@
 // load_balancing_policy extension list. Called by cluster.ts. Both forms end in the same LbDecision.
 
 import type { Cluster as ClusterModel, LbPolicy, SlowStart, SubsetConfig } from '../../model/cluster.js'
+import { CLUSTER_DEFAULTS, ZONE_AWARE_DEFAULTS } from '../../model/defaults.js'
 import type { JsonValue } from '../../model/metadata.js'
 import {
   type Cluster,
@@ -37,15 +38,6 @@ import { durationMsOr, enumName, plainJson } from './values.js'
 type ZoneAware = ClusterModel['zoneAware']
 export type LbDecision = Pick<ClusterModel, 'lbPolicy' | 'subset' | 'localityWeighted' | 'zoneAware'>
 
-/** Envoy routes by zone wherever the local cluster is known, even if nothing is configured. */
-const DEFAULT_ZONE_AWARE: NonNullable<ZoneAware> = {
-  routingEnabledPercent: 100,
-  minClusterSize: 6,
-  failTrafficOnPanic: false,
-  forceLocalMinSize: null,
-  byWeight: false,
-}
-
 const MAX_RING = 8_388_608
 const MAGLEV_TABLE = 65_537
 /** A policy inside a policy inside a policy: subset, wrr_locality, leaf. */
@@ -68,7 +60,7 @@ export function decodeLoadBalancing(cluster: Cluster, ctx: Ctx): LbDecision {
     lbPolicy,
     subset,
     localityWeighted,
-    zoneAware: localityWeighted ? null : specifier?.case === 'zoneAwareLbConfig' ? decodeZoneAware(specifier.value) : DEFAULT_ZONE_AWARE,
+    zoneAware: localityWeighted ? null : specifier?.case === 'zoneAwareLbConfig' ? decodeZoneAware(specifier.value) : ZONE_AWARE_DEFAULTS,
   }
 }
 
@@ -255,10 +247,10 @@ function subsetConfig(config: SubsetMessage, fallback: string, selectorFallback:
 
 const PACKAGE = 'envoy.extensions.load_balancing_policies.'
 const FALLBACK: LbDecision = {
-  lbPolicy: { kind: 'roundRobin', slowStart: null },
+  lbPolicy: CLUSTER_DEFAULTS.lbPolicy,
   subset: null,
   localityWeighted: false,
-  zoneAware: DEFAULT_ZONE_AWARE,
+  zoneAware: ZONE_AWARE_DEFAULTS,
 }
 
 /** The first policy that we know is used, as the API says; the ones before it are skipped. */
@@ -294,7 +286,7 @@ function withLocality(lbPolicy: LbPolicy, locality: LocalityLbConfig | undefined
     lbPolicy,
     subset: null,
     localityWeighted,
-    zoneAware: localityWeighted ? null : specifier?.case === 'zoneAwareLbConfig' ? decodeZoneAware(specifier.value) : DEFAULT_ZONE_AWARE,
+    zoneAware: localityWeighted ? null : specifier?.case === 'zoneAwareLbConfig' ? decodeZoneAware(specifier.value) : ZONE_AWARE_DEFAULTS,
   }
 }
 

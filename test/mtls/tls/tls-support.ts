@@ -1,10 +1,12 @@
 // Two sides of a TLS connection over loopback for the tests of src/mtls: models with defaults, certificates of any shape, one dial.
+
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { TlsStats } from '../../../src/metrics/stat-names.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
+import { TLS_DEFAULTS, UPSTREAM_TLS_DEFAULTS, VALIDATION_DEFAULTS } from '../../../src/model/defaults.js'
 import type {
   CommonTlsContext,
   DataSource,
@@ -145,19 +147,7 @@ function publicDer(key: KeyObject): Buffer {
 export const san = (sanType: SanType, value: string): SanMatcher => ({ sanType, matcher: { kind: 'exact', value, ignoreCase: false } })
 
 export function validation(given: Partial<ValidationContext>): ValidationContext {
-  return {
-    trustedCa: null,
-    crl: null,
-    sanMatchers: [],
-    verifyCertificateSpki: [],
-    verifyCertificateHash: [],
-    allowExpiredCertificate: false,
-    trustChainVerification: 'VERIFY_TRUST_CHAIN',
-    onlyVerifyLeafCertCrl: false,
-    maxVerifyDepth: null,
-    spiffeTrustDomains: null,
-    ...given,
-  }
+  return { ...VALIDATION_DEFAULTS, ...given }
 }
 
 export function common(
@@ -166,16 +156,9 @@ export function common(
   given: Partial<CommonTlsContext> = {},
 ): CommonTlsContext {
   return {
-    minVersion: 'TLSv1.2',
-    maxVersion: 'TLSv1.3',
-    cipherSuites: [],
-    ecdhCurves: [],
-    signatureAlgorithms: [],
-    alpnProtocols: [],
+    ...TLS_DEFAULTS,
     certificates: leaf === null ? [] : [{ certificateChain: inline(leaf.cert), privateKey: inline(leaf.key), password: null }],
-    certificateSds: [],
     validation: trust === null ? null : validation(trust),
-    validationSds: null,
     ...given,
   }
 }
@@ -197,12 +180,9 @@ export function downstream(parts: CommonTlsContext, given: Partial<DownstreamTls
 
 export function upstream(parts: CommonTlsContext, given: Partial<UpstreamTls> = {}): UpstreamTls {
   return {
+    ...UPSTREAM_TLS_DEFAULTS,
     common: parts,
     sni: 'api.internal',
-    autoHostSni: false,
-    autoSniSanValidation: false,
-    allowRenegotiation: false,
-    maxSessionKeys: 1,
     ...given,
   }
 }

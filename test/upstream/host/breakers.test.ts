@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { clusterStats } from '../../../src/metrics/stat-names.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { BreakerThresholds } from '../../../src/model/cluster.js'
+import { newAssignment } from '../../../src/model/defaults.js'
 import { Breakers } from '../../../src/upstream/host/breakers.js'
 import { cluster, testRegistry, thresholds } from '../fixtures.js'
 
@@ -88,7 +89,7 @@ describe('Breakers', () => {
     const test = testRegistry()
     const limits = (maxRequests: number) => ({
       breakers: { default: { ...thresholds, maxRequests }, high: thresholds },
-      discovery: { kind: 'static' as const, assignment: { ...emptyAssignment } },
+      discovery: { kind: 'static' as const, assignment: newAssignment('c') },
     })
     test.registry.apply(cluster('c', limits(1)))
     const breakers = test.registry.get('c')!.breakers('DEFAULT')
@@ -99,12 +100,3 @@ describe('Breakers', () => {
     expect([breakers.tryRequest(), breakers.tryRequest()]).toEqual([true, false])
   })
 })
-
-const emptyAssignment = {
-  clusterName: 'c',
-  localities: [],
-  overprovisioningFactor: 140,
-  endpointStaleAfterMs: null,
-  weightedPriorityHealth: false,
-  dropPercentages: [],
-}

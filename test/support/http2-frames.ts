@@ -96,13 +96,15 @@ export const rstStream = (streamId: number, code: number = ErrorCode.CANCEL): Bu
 export const ping = (payload = '12345678', flags = 0): Buffer => frame(FrameType.PING, flags, 0, payload)
 export const goaway = (lastId: number, code: number = ErrorCode.NO_ERROR): Buffer => frame(FrameType.GOAWAY, 0, 0, uint32(lastId, code))
 
-export const GET: Fields = [
-  [':method', 'GET'],
+/** The head of a request for a path. */
+export const requestFields = (path: string, method = 'GET'): Fields => [
+  [':method', method],
   [':scheme', 'http'],
   [':authority', 'a.example'],
-  [':path', '/'],
+  [':path', path],
 ]
-export const POST: Fields = [[':method', 'POST'], ...GET.slice(1)]
+export const GET = requestFields('/')
+export const POST = requestFields('/', 'POST')
 export const END = Flag.END_STREAM | Flag.END_HEADERS
 
 export interface Frame {

@@ -14,7 +14,8 @@ import { bootstrapParts } from '../../../src/control/http-api/bootstrap-config.j
 import type { PeerSources } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { OWN } from '../../support/own-node.js'
 import { SnapshotFixture } from '../snapshot/snapshot-fixture.js'
-import { CONFIG_VALUES, EXAMPLES } from './field-examples.js'
+import { EXAMPLES } from './field-examples.js'
+import { CONFIG_VALUES } from './proxy-config-examples.js'
 
 const PAGE = new URL('../../../docs/consul-compatibility.md', import.meta.url)
 const KINDS = [...SCHEMAS.keys()] as ConfigEntryKind[]

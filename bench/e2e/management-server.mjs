@@ -16,6 +16,7 @@ const { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } = await load('t
 
 const registry = createRegistry(...knownSchemas())
 const NODE = 'bench'
+const ACKNOWLEDGED_WITHIN_MS = 60_000
 const KINDS = {
   clusters: [ClusterSchema, CLUSTER_TYPE, 'name'],
   endpoints: [ClusterLoadAssignmentSchema, ENDPOINT_TYPE, 'cluster_name'],
@@ -42,7 +43,7 @@ export class ManagementServer {
       if (version === String(this.version)) this.waiting?.()
     },
   })
-  server = new GrpcServer({ maxMessageBytes: MAX_MESSAGE_BYTES, onProblem: reason => console.error(reason) })
+  server = new GrpcServer({ maxMessageBytes: MAX_MESSAGE_BYTES, isKnown: () => true, onProblem: reason => console.error(reason) })
 
   async start() {
     addAds(this.server, this.ads)
@@ -59,8 +60,16 @@ export class ManagementServer {
   push() {
     this.version++
     const acknowledged = new Promise((resolve, reject) => {
-      this.waiting = () => (this.refused === null ? resolve() : reject(this.refused))
+      const late = setTimeout(() => reject(new Error(`not acknowledged within ${ACKNOWLEDGED_WITHIN_MS / 1000} s`)), ACKNOWLEDGED_WITHIN_MS)
+      late.unref()
+      this.waiting = () => {
+        clearTimeout(late)
+        if (this.refused === null) resolve()
+        else reject(this.refused)
+      }
     })
+    // Of a change that the next one overtakes nobody waits for the word.
+    acknowledged.catch(() => {})
     this.ads.setSnapshot(NODE, makeSnapshot(Object.values(this.packed).flat()), String(this.version))
     return acknowledged
   }

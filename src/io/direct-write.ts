@@ -89,7 +89,7 @@ export class DirectWriter {
 
   /** Null: all that goes there goes by `write`. */
   static of(pipe: Duplex): DirectWriter | null {
-    const { _handle: handle } = pipe as unknown as OpenSocket
+    const { _handle: handle } = pipe as OpenSocket
     if (WRITE_REQUEST === null || handle === null || handle === undefined || !KINDS.has(handle.constructor.name)) return null
     return new DirectWriter(pipe, handle)
   }
@@ -102,7 +102,7 @@ export class DirectWriter {
       !this.pending &&
       socket.writableLength === 0 &&
       socket.writableCorked === 0 &&
-      (socket as unknown as OpenSocket)._handle === this.handle
+      (socket as OpenSocket)._handle === this.handle
     )
   }
 

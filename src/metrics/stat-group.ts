@@ -55,7 +55,7 @@ export function defineStatGroup<C extends string = never, G extends string = nev
       },
     })
   })
-  return { names, kinds, units, handles: Handles as unknown as new (group: StatGroup) => StatHandles<C, G, H> }
+  return { names, kinds, units, handles: Handles as new (group: StatGroup) => StatHandles<C, G, H> }
 }
 
 /** One table under one prefix, shared by all owners that ask for the same. */

@@ -34,7 +34,7 @@ class LogService {
       stream.on('data', (message: StreamAccessLogsMessage) => this.messages.push(message))
       stream.on('error', () => {})
     }
-    server.addService({ call: definition } as unknown as grpc.ServiceDefinition, { call } as unknown as grpc.UntypedServiceImplementation)
+    server.addService({ call: definition } as grpc.ServiceDefinition, { call } as grpc.UntypedServiceImplementation)
     const bound = `127.0.0.1:${this.port}`
     this.port = await new Promise<number>((resolve, reject) =>
       server.bindAsync(bound, grpc.ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port))),

@@ -170,7 +170,7 @@ function connect(to = port, authority?: string): Echo {
   return new EchoClient(`127.0.0.1:${to}`, grpc.credentials.createInsecure(), {
     'grpc.enable_retries': 0,
     ...(authority === undefined ? {} : { 'grpc.default_authority': authority }),
-  }) as unknown as Echo
+  }) as Echo
 }
 
 interface Outcome {
@@ -190,7 +190,7 @@ function unary(
   const through = authority === undefined ? client : connect(port, authority)
   return new Promise(resolve => {
     let body = ''
-    const call = (through[method] as unknown as Call).call(through, Buffer.from(message), metadata, options, (_error, reply) => {
+    const call = (through[method] as Call).call(through, Buffer.from(message), metadata, options, (_error, reply) => {
       body = reply?.toString() ?? ''
     })
     call.on('status', (status: grpc.StatusObject) => {
@@ -215,9 +215,10 @@ describe('calls', () => {
 
   it('streams from the client', async () => {
     const total = await new Promise<string>((resolve, reject) => {
-      const call = (
-        client['collect'] as unknown as (done: (e: Error | null, r?: Buffer) => void) => grpc.ClientWritableStream<Buffer>
-      ).call(client, (error, reply) => (error ? reject(error) : resolve(reply!.toString())))
+      const call = (client['collect'] as (done: (e: Error | null, r?: Buffer) => void) => grpc.ClientWritableStream<Buffer>).call(
+        client,
+        (error, reply) => (error ? reject(error) : resolve(reply!.toString())),
+      )
       for (let i = 0; i < 200; i++) call.write(Buffer.alloc(16_384))
       call.end()
     })
@@ -242,7 +243,7 @@ describe('calls', () => {
   })
 
   it('streams both ways, message by message', async () => {
-    const call = (client['chat'] as unknown as () => grpc.ClientDuplexStream<Buffer, Buffer>).call(client)
+    const call = (client['chat'] as () => grpc.ClientDuplexStream<Buffer, Buffer>).call(client)
     const got: string[] = []
     const done = new Promise<void>((resolve, reject) => {
       call.on('data', chunk => {
@@ -260,7 +261,7 @@ describe('calls', () => {
 
   it('tells the server when the client cancels', async () => {
     const before = [hanging, cancelled] as const
-    const call = (client['hang'] as unknown as Call).call(client, Buffer.from(''), new grpc.Metadata(), {}, () => {})
+    const call = (client['hang'] as Call).call(client, Buffer.from(''), new grpc.Metadata(), {}, () => {})
     await until('the call reaches the server', () => hanging > before[0])
     call.cancel()
     await until('the server sees the cancellation', () => cancelled > before[1])
@@ -293,9 +294,9 @@ describe('deadlines', () => {
 describe('statuses of our own answers', () => {
   it('no route: UNIMPLEMENTED', async () => {
     const Other = grpc.makeGenericClientConstructor({ x: { ...definition['unary']!, path: '/other.Service/X' } }, 'other.Service')
-    const other = new Other(`127.0.0.1:${port}`, grpc.credentials.createInsecure()) as unknown as Echo
+    const other = new Other(`127.0.0.1:${port}`, grpc.credentials.createInsecure()) as Echo
     const code = await new Promise<number>(resolve =>
-      (other['x'] as unknown as Call).call(other, Buffer.from(''), new grpc.Metadata(), {}, error => resolve(error?.code ?? 0)),
+      (other['x'] as Call).call(other, Buffer.from(''), new grpc.Metadata(), {}, error => resolve(error?.code ?? 0)),
     )
     other.close()
     expect(code).toBe(grpc.status.UNIMPLEMENTED)
@@ -402,7 +403,7 @@ describe('config updates', () => {
     const dynamic = await ProxyProcess.start({ bootstrap: ads.bootstrap() })
     await ads.synced()
     const through = connect(here)
-    const call = (through['chat'] as unknown as () => grpc.ClientDuplexStream<Buffer, Buffer>).call(through)
+    const call = (through['chat'] as () => grpc.ClientDuplexStream<Buffer, Buffer>).call(through)
     const got: string[] = []
     let failed: Error | null = null
     call.on('data', chunk => got.push(chunk.toString()))

@@ -109,7 +109,7 @@ describe('limits name themselves', () => {
     expect((await c.get('/3')).headers.get('connection')).toBe('close')
     await c.untilClosed()
     const session = http2.connect(`http://127.0.0.1:${ports.get('counts')}`)
-    open.push(session as unknown as { close(): void })
+    open.push(session as { close(): void })
     const goneAway = once(session, 'goaway')
     for (const path of ['/1', '/2', '/3']) {
       const stream = session.request({ ':path': path, ':authority': 't' })

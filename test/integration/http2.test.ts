@@ -119,7 +119,7 @@ async function handle(request: IncomingMessage, response: ServerResponse): Promi
     return
   }
   if (url === '/reset-before' || url === '/reset-after') {
-    const stream = (response as unknown as { stream?: ServerHttp2Stream }).stream
+    const stream = (response as { stream?: ServerHttp2Stream }).stream
     const kill = () => (stream === undefined ? response.socket?.destroy() : stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR))
     if (url === '/reset-before') kill()
     else {

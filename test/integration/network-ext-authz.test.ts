@@ -35,7 +35,7 @@ beforeAll(async () => {
     responseSerialize: (code: number) => Buffer.from(toBinary(CheckResponseSchema, create(CheckResponseSchema, { status: { code } }))),
     responseDeserialize: () => null,
   }
-  server.addService({ check: definition } as unknown as grpc.ServiceDefinition, { check } as unknown as grpc.UntypedServiceImplementation)
+  server.addService({ check: definition } as grpc.ServiceDefinition, { check } as grpc.UntypedServiceImplementation)
   const credentials = grpc.ServerCredentials.createInsecure()
   const authzPort = await new Promise<number>((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error === null ? resolve(bound) : reject(error))),

@@ -40,7 +40,7 @@ export class GrpcServices {
       responseSerialize: (value: O) => Buffer.from(write(value)),
       responseDeserialize: () => null,
     }
-    this.server.addService({ call: definition } as unknown as grpc.ServiceDefinition, { call } as grpc.UntypedServiceImplementation)
+    this.server.addService({ call: definition } as grpc.ServiceDefinition, { call } as grpc.UntypedServiceImplementation)
     return this
   }
 

@@ -43,7 +43,7 @@ export class S3Fake {
     const listener: RequestListener = (request, response) =>
       // A client that is gone is answered no more.
       void fake.answer(request, response).catch(() => response.destroy())
-    const server = options.tls === undefined ? createServer(listener) : (createTlsServer(options.tls, listener) as unknown as Server)
+    const server = options.tls === undefined ? createServer(listener) : (createTlsServer(options.tls, listener) as Server)
     const fake = new S3Fake(options, server)
     await once(server.listen(0, '127.0.0.1'), 'listening')
     return fake
@@ -131,7 +131,7 @@ export class S3Fake {
         headers.authorization ?? '',
       )
     if (said === null) return `no signature: ${headers.authorization}`
-    const [, accessKey, day, region, signedNames, signature] = said as unknown as string[]
+    const [, accessKey, day, region, signedNames, signature] = said as string[]
     const time = String(headers['x-amz-date'])
     if (accessKey !== ACCESS_KEY) return `unknown access key ${accessKey}`
     if (region !== this.region) return `region ${region}, expected ${this.region}`

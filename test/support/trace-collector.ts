@@ -204,10 +204,7 @@ export class TraceCollector {
       take(request.request)
       done(null, null)
     }
-    this.grpc.addService(
-      { call: definition } as unknown as grpc.ServiceDefinition,
-      { call } as unknown as grpc.UntypedServiceImplementation,
-    )
+    this.grpc.addService({ call: definition } as grpc.ServiceDefinition, { call } as grpc.UntypedServiceImplementation)
   }
 
   get port(): number {

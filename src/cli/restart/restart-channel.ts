@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import type { OpenChannel } from '../../sidecar/sidecar.js'
 
 type ForkChild = (fd: number, serialization: 'advanced') => void
-const forkChild = (childProcess as unknown as { readonly _forkChild?: ForkChild })._forkChild
+const forkChild = (childProcess as { readonly _forkChild?: ForkChild })._forkChild
 
 export const canHotRestart = forkChild !== undefined
 

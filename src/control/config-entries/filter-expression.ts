@@ -22,7 +22,7 @@ const MAX_LENGTH = 16_384
 
 export function compileFilter(expression: string): CompiledFilter
 export function compileFilter<T>(expression: string, selectors: SelectorTable<T>): CompiledFilter<T>
-export function compileFilter<T>(expression: string, selectors = resolveSelector as unknown as SelectorTable<T>): CompiledFilter<T> {
+export function compileFilter<T>(expression: string, selectors = resolveSelector as SelectorTable<T>): CompiledFilter<T> {
   if (expression.length > MAX_LENGTH) return { error: `expression is longer than ${MAX_LENGTH} characters` }
   const tokens = tokenize(expression)
   if ('error' in tokens) return tokens

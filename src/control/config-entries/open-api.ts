@@ -42,11 +42,11 @@ interface Definition {
 }
 
 function schemaOf(schema: z.ZodType): OpenApiSchema {
-  const definition = schema.def as unknown as Definition
+  const definition = schema.def as Definition
   switch (definition.type) {
     // A reading before the schema, or a change after it: the form is that of the schema.
     case 'pipe':
-      return schemaOf((definition.in!.def as unknown as Definition).type === 'transform' ? definition.out! : definition.in!)
+      return schemaOf((definition.in!.def as Definition).type === 'transform' ? definition.out! : definition.in!)
     case 'optional':
       return schemaOf(definition.innerType!)
     case 'object':

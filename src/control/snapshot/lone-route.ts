@@ -19,7 +19,7 @@ export function withLoneRoute(route: HttpRoute, entries: ConfigEntryIndex): Conf
     get: <K extends ConfigEntryKind>(kind: K, name: string): EntryOfKind<K> | undefined => {
       if (kind !== 'service-defaults' || !services.has(name)) return after.get(kind, name)
       const entry: object | undefined = after.get(kind, name)
-      return { Kind: kind, Name: name, ...entry, Protocol: 'http' } as unknown as EntryOfKind<K>
+      return { Kind: kind, Name: name, ...entry, Protocol: 'http' } as EntryOfKind<K>
     },
     list: kind => after.list(kind),
   }

@@ -121,7 +121,7 @@ export class ObjectWatch<T extends KubeObject> {
     if (type === 'BOOKMARK') return
     const objects = new Map(this.objects)
     if (type === 'DELETED') objects.delete(keyOf(object))
-    else objects.set(keyOf(object), object as unknown as T)
+    else objects.set(keyOf(object), object as T)
     this.objects = objects
     this.options.onChange()
   }

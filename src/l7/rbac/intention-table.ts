@@ -45,9 +45,9 @@ function permissionOf(value: JsonValue): IntentionPermission | null {
   if (headers !== undefined && !(Array.isArray(headers) && headers.every(isHeader))) return null
   return {
     action,
-    ...(path !== undefined && { path: path as unknown as NonNullable<IntentionPermission['path']> }),
+    ...(path !== undefined && { path: path as NonNullable<IntentionPermission['path']> }),
     ...(methods !== undefined && { methods }),
-    ...(headers !== undefined && { headers: headers as unknown as NonNullable<IntentionPermission['headers']> }),
+    ...(headers !== undefined && { headers: headers as NonNullable<IntentionPermission['headers']> }),
     ...(jwt === true && { jwt: true }),
   }
 }

@@ -96,7 +96,7 @@ export class AdsClient implements DiscoveryClient {
     const methods = options.onlyType === undefined ? ADS_METHODS : methodsForType(options.onlyType)
     if (!methods) throw new RangeError(`no discovery service for the single type ${options.onlyType}`)
     this.targets = 'current' in options.targets ? options.targets : new TargetList(options.targets)
-    this.method = (this.delta ? deltaMethod(methods.delta) : stateOfTheWorldMethod(methods.stateOfTheWorld)) as unknown as MethodDefinition<
+    this.method = (this.delta ? deltaMethod(methods.delta) : stateOfTheWorldMethod(methods.stateOfTheWorld)) as MethodDefinition<
       unknown,
       unknown
     >

@@ -463,7 +463,7 @@ export function enumDesc<Shape extends number>(file: GenFile, ...places: number[
 }
 
 export function serviceDesc<Methods extends GenServiceMethods>(file: GenFile, place: number): GenService<Methods> {
-  return (file as DescFile as LazyFile).service(place) as DescService as unknown as GenService<Methods>
+  return (file as DescFile as LazyFile).service(place) as DescService as GenService<Methods>
 }
 
 export function extDesc<Extendee extends Message, Value>(file: GenFile, place: number): GenExtension<Extendee, Value> {

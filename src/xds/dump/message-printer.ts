@@ -25,7 +25,7 @@ type Fields = { [field: string]: unknown }
 export function printMessage(desc: DescMessage, message: Message, redact = false, depth = 0): DumpObject {
   const out: DumpObject = {}
   if (depth > MAX_PRINT_DEPTH) return out
-  const values = message as unknown as Fields
+  const values = message as Fields
   for (const field of desc.fields) {
     const value = fieldValue(values, field)
     if (value === undefined) continue
@@ -80,11 +80,11 @@ function isBytes(field: DescField): boolean {
 
 /** Scalars, enums and well-known types, by the runtime's ProtoJSON. Absent: the field holds its default. */
 function printLeaf(desc: DescMessage, field: DescField, value: unknown): JsonValue | undefined {
-  const part = create(desc) as unknown as Fields
+  const part = create(desc) as Fields
   if (field.oneof === undefined) part[field.localName] = value
   else part[field.oneof.localName] = { case: field.localName, value }
   try {
-    return (toJson(desc, part as unknown as Message, { useProtoFieldName: true }) as DumpObject)[field.name]
+    return (toJson(desc, part as Message, { useProtoFieldName: true }) as DumpObject)[field.name]
   } catch {
     return undefined // e.g. a duration out of range: it has been refused, but a failed config is dumped too
   }

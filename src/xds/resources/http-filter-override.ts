@@ -148,7 +148,7 @@ function decodeOverride(name: string, any: Any, ctx: Ctx, optional: boolean): Ht
     return {
       disabled: false,
       kind: 'matched',
-      tree: decodeSkipTree((message as unknown as ExtensionWithMatcherPerRoute).xdsMatcher, ctx.at('xds_matcher')),
+      tree: decodeSkipTree((message as ExtensionWithMatcherPerRoute).xdsMatcher, ctx.at('xds_matcher')),
     }
   const decoder = typeName.startsWith(PACKAGE) ? OVERRIDES.get(typeName.slice(PACKAGE.length)) : undefined
   if (decoder !== undefined) return message === null ? null : decoder(message, ctx)

@@ -35,7 +35,7 @@ export function messageFromJson(desc: DescMessage, json: unknown, ctx: Ctx, dept
     if (seen.has(field.name)) ctx.at(field.name).error('field is given twice')
     seen.add(field.name)
     if (value === null && field.message?.typeName !== 'google.protobuf.Value') continue
-    readField(message as unknown as Fields, desc, field, value, ctx.at(field.name), depth + 1)
+    readField(message as Fields, desc, field, value, ctx.at(field.name), depth + 1)
   }
   return message
 }
@@ -117,7 +117,7 @@ function assign(target: Fields, field: DescField, value: unknown, ctx: Ctx): voi
 function leaf(desc: DescMessage, field: DescField, given: unknown, ctx: Ctx, take: (part: unknown) => void): void {
   const value = field.fieldKind === 'list' ? (given as unknown[]).map(item => lenient(field, item)) : lenient(field, given)
   try {
-    const part = fromJson(desc, { [field.name]: value as JsonValue }) as unknown as Fields
+    const part = fromJson(desc, { [field.name]: value as JsonValue }) as Fields
     if (field.oneof === undefined) take(part[field.localName])
     else take((part[field.oneof.localName] as { value?: unknown }).value)
   } catch (error) {

@@ -163,10 +163,13 @@ function isEmptyBytes(value: unknown): boolean {
 
 /** Wrapper messages keep their message form inside a oneof. */
 function unwrap(value: unknown): unknown {
-  if (typeof value === 'object' && value !== null && '$typeName' in value && /^google\.protobuf\.\w+Value$/.test(String(value.$typeName))) {
-    return (value as unknown as { value: unknown }).value
-  }
-  return value
+  const isWrapper =
+    typeof value === 'object' &&
+    value !== null &&
+    '$typeName' in value &&
+    'value' in value &&
+    /^google\.protobuf\.\w+Value$/.test(String(value.$typeName))
+  return isWrapper ? value.value : value
 }
 
 function checkRepeated(field: FieldPlan, value: unknown, ctx: Ctx, listing: boolean): void {

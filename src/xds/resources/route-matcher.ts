@@ -31,9 +31,9 @@ export function decodeRouteMatcher(matcher: Matcher, ctx: Ctx, decodeRoute: (mes
       action(config, at) {
         const inside = at.at('typed_config')
         const { typeName, typeUrl, message } = unpackAny(config.typedConfig!, inside)
-        if (typeName === ROUTE) return message === null ? null : [add(message as unknown as RouteMessage, inside)]
+        if (typeName === ROUTE) return message === null ? null : [add(message as RouteMessage, inside)]
         if (typeName === ROUTE_LIST)
-          return message === null ? null : (message as unknown as RouteList).routes.map((one, i) => add(one, inside.at('routes', i)))
+          return message === null ? null : (message as RouteList).routes.map((one, i) => add(one, inside.at('routes', i)))
         inside.error(`no action '${config.name}' of a virtual host's matcher (${describeType(typeUrl)}); there are Route and RouteList`)
         return null
       },

@@ -77,7 +77,7 @@ describe('an S3 bucket', () => {
       expect(host).toBe('mesh.s3.test')
       if (options.all === true) done(null, [{ address: '127.0.0.1', family: 4 }])
       else done(null, '127.0.0.1', 4)
-    }) as unknown as typeof dns.lookup)
+    }) as typeof dns.lookup)
     const target = targetOf(`s3://mesh?endpoint=http://s3.test:${fake.port}&path-style=false`)
     await target.write(nameAt(1), Buffer.from('x'))
     expect((await target.list()).map(({ bytes }) => bytes)).toEqual([1])

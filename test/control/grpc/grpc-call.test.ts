@@ -17,7 +17,7 @@ function open(allowance: MessageAllowance): Opened {
   const stream = { bufferedBytes: 0, sendHead: (head: ResponseHead) => (status = head.headers.get('grpc-status')) }
   const call = new GrpcCall(
     stream as unknown as ServerStream,
-    { path: '/s/M', headers: new HeaderList() } as unknown as RequestHead,
+    { path: '/s/M', headers: new HeaderList() } as RequestHead,
     'peer',
     allowance,
   )

@@ -68,7 +68,7 @@ export class FakeEnvironment {
       },
       filterConfigs: this.filterConfigs,
       customFilters: this.customFilters,
-      clusters: this.clusters as unknown as FilterEnvironment['clusters'],
+      clusters: this.clusters as FilterEnvironment['clusters'],
       secrets: this.secrets,
       readSource: source => (source.kind === 'inline' ? source.text : undefined),
       healthFailed: () => this.failing,
@@ -85,7 +85,7 @@ export class FakeEnvironment {
 
   factories(filters: readonly Record<string, unknown>[]): FilterFactory[] {
     return compileFilters(
-      filters.map(filter => ({ name: 'f', disabled: false, ...filter }) as unknown as HttpFilter),
+      filters.map(filter => ({ name: 'f', disabled: false, ...filter }) as HttpFilter),
       this.env,
     ).factories
   }
@@ -231,7 +231,7 @@ export class FakeCall implements ResponseControl, RequestControl {
             forward: { rateLimits: { override: limits, include: limits, ignore: limits } },
             hasOverrides: overrides.size > 0,
             overrideFor: (name: string) => overrides.get(name),
-          } as unknown as CompiledRoute)
+          } as CompiledRoute)
   }
 
   overrideFor(filterName: string): HttpFilterOverride | undefined {

@@ -89,7 +89,7 @@ beforeEach(async () => {
     service: { cluster: 'lrs', target: '', authority: '', timeoutMs: null, initialMetadata: [] },
     node: create(NodeSchema, { id: 'n' }),
     clusters: world.registry,
-    client: client as unknown as AsyncGrpcClient,
+    client: client as AsyncGrpcClient,
     stats: loadReporterStats(world.store),
     clock: world.clock,
     log: (_severity, message) => logs.push(message),

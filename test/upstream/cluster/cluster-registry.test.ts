@@ -88,7 +88,7 @@ describe('changed config', () => {
       'p',
       pool(graceful => closes.push(graceful)),
     )
-    const tls = { sni: 'x' } as unknown as UpstreamTls
+    const tls = { sni: 'x' } as UpstreamTls
     registry.apply(cluster('c', { tls }))
     expect(registry.get('c')).toBe(target)
     expect(target.config.tls).toBe(tls)

@@ -7,13 +7,66 @@ import type { ControlApi } from '../../command-line/control-api.js'
 import { formatTable } from '../../command-line/print.js'
 import { findAdmin } from './find-admin.js'
 
+/** Of the admin's answers, ours or Envoy's, what the tables show. */
+interface AdminAnswer {
+  readonly cluster_statuses?: readonly ClusterStatus[]
+  readonly listener_statuses?: readonly { readonly name: string; readonly local_address?: Address }[]
+  readonly configs?: readonly RouteDump[]
+  readonly certificates?: readonly { readonly ca_cert?: readonly Certificate[]; readonly cert_chain?: readonly Certificate[] }[]
+}
+
+interface Address {
+  readonly socket_address?: { readonly address: string; readonly port_value: number }
+  readonly pipe?: { readonly path: string }
+}
+
+interface ClusterStatus {
+  readonly name: string
+  readonly added_via_api?: boolean
+  readonly host_statuses?: readonly {
+    readonly address?: Address
+    readonly weight?: number
+    /** `eds_health_status`, and a flag for each reason to be out. */
+    readonly health_status?: Readonly<Record<string, unknown>>
+  }[]
+}
+
+interface RouteDump {
+  readonly static_route_configs?: readonly { readonly route_config?: RouteConfig }[]
+  readonly dynamic_route_configs?: readonly { readonly route_config?: RouteConfig }[]
+}
+
+interface RouteConfig {
+  readonly name?: string
+  readonly virtual_hosts?: readonly { readonly name: string; readonly routes?: readonly Route[] }[]
+}
+
+interface Route {
+  readonly name?: string
+  readonly match?: Readonly<Record<string, unknown>>
+  readonly redirect?: object
+  readonly direct_response?: { readonly status?: number }
+  readonly route?: {
+    readonly cluster?: string
+    readonly cluster_header?: string
+    readonly weighted_clusters?: { readonly clusters?: readonly { readonly name: string; readonly weight?: number }[] }
+  }
+}
+
+interface Certificate {
+  readonly path?: string
+  readonly serial_number?: string
+  readonly expiration_time?: string
+  readonly days_until_expiration?: string
+  readonly subject_alt_names?: readonly { readonly uri?: string; readonly dns?: string }[]
+}
+
 interface View {
   readonly name: string
   readonly description: string
   readonly path: string
   readonly head: readonly string[]
-  // biome-ignore lint/suspicious/noExplicitAny: the admin's JSON, of which a table needs a few fields.
-  rows(answer: any): string[][]
+  rows(answer: AdminAnswer): string[][]
 }
 
 interface Flags {
@@ -24,27 +77,22 @@ interface Flags {
 
 const text = (value: unknown): string => (value === undefined || value === null || value === '' ? '-' : String(value))
 
-// biome-ignore lint/suspicious/noExplicitAny: the same.
-const address = (of: any): string => {
+const address = (of: Address | undefined): string => {
   const socket = of?.socket_address
   return socket === undefined ? text(of?.pipe?.path) : `${socket.address}:${socket.port_value}`
 }
 
-/** Resources of a dump, static and dynamic, whatever they are called there. */
-// biome-ignore lint/suspicious/noExplicitAny: the same.
-function routeConfigs(answer: any): any[] {
-  return (answer.configs ?? []).flatMap((dump: Record<string, unknown>) =>
-    [dump['static_route_configs'], dump['dynamic_route_configs']].flatMap(list =>
-      ((list as { route_config?: unknown }[] | undefined) ?? []).flatMap(({ route_config: config }) => config ?? []),
-    ),
+/** Of a dump, static and dynamic. */
+function routeConfigs({ configs = [] }: AdminAnswer): RouteConfig[] {
+  return configs.flatMap(({ static_route_configs: fixed = [], dynamic_route_configs: dynamic = [] }) =>
+    [...fixed, ...dynamic].flatMap(({ route_config: config }) => config ?? []),
   )
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the same.
-function routeTarget({ route, redirect, direct_response: direct }: any): string {
+function routeTarget({ route, redirect, direct_response: direct }: Route): string {
   if (redirect !== undefined) return 'redirect'
   if (direct !== undefined) return `answer ${text(direct.status)}`
-  const legs: { name: string; weight?: number }[] | undefined = route?.weighted_clusters?.clusters
+  const legs = route?.weighted_clusters?.clusters
   if (legs !== undefined) return legs.map(({ name, weight = 0 }) => `${name} (${weight})`).join(', ')
   return text(route?.cluster ?? route?.cluster_header)
 }
@@ -64,17 +112,11 @@ const VIEWS: readonly View[] = [
     path: '/clusters?format=json',
     head: ['CLUSTER', 'ENDPOINTS', 'FROM'],
     rows: ({ cluster_statuses: clusters = [] }) =>
-      clusters.map(
-        ({
-          name,
-          host_statuses: hosts = [],
-          added_via_api: dynamic,
-        }: {
-          name: string
-          host_statuses?: unknown[]
-          added_via_api?: boolean
-        }) => [name, String(hosts.length), dynamic === true ? 'xDS' : 'bootstrap'],
-      ),
+      clusters.map(({ name, host_statuses: hosts = [], added_via_api: dynamic }) => [
+        name,
+        String(hosts.length),
+        dynamic === true ? 'xDS' : 'bootstrap',
+      ]),
   },
   {
     name: 'endpoints',
@@ -82,10 +124,8 @@ const VIEWS: readonly View[] = [
     path: '/clusters?format=json',
     head: ['CLUSTER', 'ENDPOINT', 'HEALTH', 'OUT BY', 'WEIGHT'],
     rows: ({ cluster_statuses: clusters = [] }) =>
-      // biome-ignore lint/suspicious/noExplicitAny: the same.
-      clusters.flatMap(({ name, host_statuses: hosts = [] }: any) =>
-        // biome-ignore lint/suspicious/noExplicitAny: the same.
-        hosts.map((host: any) => [
+      clusters.flatMap(({ name, host_statuses: hosts = [] }) =>
+        hosts.map(host => [
           name,
           address(host.address),
           text(host.health_status?.eds_health_status),
@@ -99,8 +139,7 @@ const VIEWS: readonly View[] = [
     description: 'the listeners of a proxy',
     path: '/listeners?format=json',
     head: ['LISTENER', 'ADDRESS'],
-    rows: ({ listener_statuses: listeners = [] }) =>
-      listeners.map(({ name, local_address: local }: { name: string; local_address: unknown }) => [name, address(local)]),
+    rows: ({ listener_statuses: listeners = [] }) => listeners.map(({ name, local_address: local }) => [name, address(local)]),
   },
   {
     name: 'routes',
@@ -109,10 +148,8 @@ const VIEWS: readonly View[] = [
     head: ['ROUTE CONFIG', 'VIRTUAL HOST', 'ROUTE', 'MATCH', 'TO'],
     rows: answer =>
       routeConfigs(answer).flatMap(({ name, virtual_hosts: hosts = [] }) =>
-        // biome-ignore lint/suspicious/noExplicitAny: the same.
-        hosts.flatMap((host: any) =>
-          // biome-ignore lint/suspicious/noExplicitAny: the same.
-          (host.routes ?? []).map((route: any, i: number) => [
+        hosts.flatMap(host =>
+          (host.routes ?? []).map((route, i) => [
             text(name),
             host.name,
             route.name || `routes[${i}]`,
@@ -128,20 +165,12 @@ const VIEWS: readonly View[] = [
     path: '/certs',
     head: ['KIND', 'NAME', 'SERIAL', 'UNTIL', 'DAYS'],
     rows: ({ certificates = [] }) =>
-      certificates.flatMap(({ ca_cert: roots = [], cert_chain: chain = [] }: { ca_cert?: Certificate[]; cert_chain?: Certificate[] }) => [
+      certificates.flatMap(({ ca_cert: roots = [], cert_chain: chain = [] }) => [
         ...roots.map(each => certificateRow('CA', each)),
         ...chain.map(each => certificateRow('own', each)),
       ]),
   },
 ]
-
-interface Certificate {
-  readonly path?: string
-  readonly serial_number?: string
-  readonly expiration_time?: string
-  readonly days_until_expiration?: string
-  readonly subject_alt_names?: readonly { readonly uri?: string; readonly dns?: string }[]
-}
 
 function certificateRow(
   kind: string,

@@ -10,7 +10,7 @@ interface ZstdLibrary {
   createZstdCompress?(options: { chunkSize: number; params: Record<number, number> }): ZlibStream
   createZstdDecompress?(options: { chunkSize: number }): ZlibStream
 }
-const zstd = zlib as unknown as ZstdLibrary
+const zstd = zlib as ZstdLibrary
 
 /** Numbers of zstd's API (zstd.h), which node:zlib's constants repeat. */
 const ZSTD_COMPRESSION_LEVEL = 100

@@ -63,7 +63,7 @@ export function decodeCredentialInjector(config: CredentialInjector, ctx: Ctx): 
   const { typeName, typeUrl, message } = unpackAny(credential.typedConfig, at)
   if (typeName !== GENERIC) at.error(`unknown credential '${credential.name}' (${describeType(typeUrl)})`)
   if (typeName !== GENERIC || message === null) return null
-  const generic = message as unknown as Generic
+  const generic = message as Generic
   if (generic.credential === undefined) return null // reported
   return {
     secret: decodeSdsRef(generic.credential, at.at('credential')),

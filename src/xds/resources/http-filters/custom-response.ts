@@ -40,9 +40,9 @@ function decodePolicy({ name, typedConfig }: TypedExtensionConfig, ctx: Ctx): Re
   const type = typeName.startsWith(POLICIES) ? typeName.slice(POLICIES.length) : ''
   switch (type) {
     case 'local_response_policy.v3.LocalResponsePolicy':
-      return message === null ? null : decodeLocal(message as unknown as LocalResponsePolicy, at)
+      return message === null ? null : decodeLocal(message as LocalResponsePolicy, at)
     case 'redirect_policy.v3.RedirectPolicy':
-      return message === null ? null : decodeRedirected(message as unknown as RedirectPolicy, at)
+      return message === null ? null : decodeRedirected(message as RedirectPolicy, at)
   }
   at.error(`unknown response policy '${name}' (${describeType(typeUrl)})`)
   return null

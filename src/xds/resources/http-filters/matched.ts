@@ -38,9 +38,7 @@ export function isMatchedFilter(typeName: string): boolean {
 export function decodeMatchedFilter({ typeName, message }: Unpacked, decodeFilter: DecodeFilter, ctx: Ctx): MatchedFilter | null {
   if (message === null) return null
   const decoder = new MatchedFilterDecoder(decodeFilter)
-  return typeName === COMPOSITE
-    ? decoder.composite(message as unknown as Composite, null, ctx)
-    : decoder.behind(message as unknown as ExtensionWithMatcher, ctx)
+  return typeName === COMPOSITE ? decoder.composite(message as Composite, null, ctx) : decoder.behind(message as ExtensionWithMatcher, ctx)
 }
 
 /** Of a route: it can skip the filter, and not make it another. */
@@ -62,7 +60,7 @@ class MatchedFilterDecoder {
     const at = ctx.at('extension_config').at('typed_config')
     const unpacked = unpackAny(extensionConfig.typedConfig, at)
     if (unpacked.typeName === COMPOSITE && unpacked.message !== null)
-      return this.composite(unpacked.message as unknown as Composite, xdsMatcher ?? null, ctx)
+      return this.composite(unpacked.message as Composite, xdsMatcher ?? null, ctx)
     const filter = this.plain(extensionConfig.name, unpacked, at)
     const tree = xdsMatcher === undefined ? null : this.tree(xdsMatcher, null, ctx.at('xds_matcher'))
     return filter === null ? null : { kind: 'matched', tree, filter }
@@ -88,8 +86,7 @@ class MatchedFilterDecoder {
       const inside = at.at('typed_config')
       const { typeName, typeUrl, message } = unpackAny(config.typedConfig!, inside)
       if (typeName === SKIP) return { kind: 'skip' }
-      if (typeName === EXECUTE && named !== null)
-        return message === null ? null : this.run(message as unknown as ExecuteFilterAction, named, inside)
+      if (typeName === EXECUTE && named !== null) return message === null ? null : this.run(message as ExecuteFilterAction, named, inside)
       inside.error(`no action '${config.name}' here (${describeType(typeUrl)})`)
       return null
     }

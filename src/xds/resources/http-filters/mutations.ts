@@ -40,7 +40,7 @@ export function decodeEarlyMutations(extensions: readonly TypedExtensionConfig[]
     const { typeName, typeUrl, message } = unpackAny(typedConfig, at)
     if (typeName !== EARLY) at.error(`unknown early header mutation '${name}' (${describeType(typeUrl)})`)
     if (typeName !== EARLY || message === null) return []
-    return decodeHeaderMutationList((message as unknown as EarlyHeaderMutation).mutations, at, 'mutations', NO_COMMANDS)
+    return decodeHeaderMutationList((message as EarlyHeaderMutation).mutations, at, 'mutations', NO_COMMANDS)
   })
 }
 

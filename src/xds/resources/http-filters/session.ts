@@ -42,14 +42,12 @@ function decodeState({ name, typedConfig }: TypedExtensionConfig, ctx: Ctx): Ses
   const type = typeName.startsWith(STATES) ? typeName.slice(STATES.length) : ''
   switch (type) {
     case 'cookie.v3.CookieBasedSessionState':
-      return message === null ? null : decodeCookie(message as unknown as CookieBasedSessionState, at.at('cookie'))
+      return message === null ? null : decodeCookie(message as CookieBasedSessionState, at.at('cookie'))
     case 'header.v3.HeaderBasedSessionState':
-      return message === null
-        ? null
-        : { kind: 'header', name: decodeHeaderName((message as unknown as HeaderBasedSessionState).name, at.at('name')) }
+      return message === null ? null : { kind: 'header', name: decodeHeaderName((message as HeaderBasedSessionState).name, at.at('name')) }
     case 'envelope.v3.EnvelopeSessionState': {
       if (message === null) return null
-      const { header } = message as unknown as EnvelopeSessionState
+      const { header } = message as EnvelopeSessionState
       return header === undefined ? null : { kind: 'envelope', name: decodeHeaderName(header.name, at.at('header').at('name')) }
     }
   }

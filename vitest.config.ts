@@ -17,8 +17,8 @@ const PROCESSES = [
 ]
 /** What takes its time in one process: whole control planes and what talks to them, stores, keys of CAs, inputs at random. */
 const PLANES = [
-  'test/control/{agent,http-api,peering,rollouts,store}/**/*.test.ts',
-  'test/control/{control-plane,move-to-store,port-tls,replicas,vault-ca}.test.ts',
+  'test/control/{agent,audit,http-api,peering,replicas,rollouts,store}/**/*.test.ts',
+  'test/control/{control-plane,move-to-store,port-tls,vault-ca}.test.ts',
   'test/control/{config-entries/entry-fields,grpc/grpc-port}.test.ts',
   'test/{cli,embed,kubernetes,vault}/**/*.test.ts',
   'test/{automation/automation,support/linearizable,xds/server/server-model}.test.ts',

@@ -1,6 +1,7 @@
 // The comment at the head of a file, the README and docs/ name only files and folders that are there. Part of `npm test`; prints each
 // absent name and exits 1. A name is what ends like source (.ts, .mjs, .md) or begins like a path of this repository; it is
 // found by its end, so that `http2/stream.ts` and `stream.ts` both mean that one file of the codec. `*` is any text.
+// And test/ mirrors src/: a folder of tests is one of sources, and a test named like a source of its folder's folders stands in that one.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -62,5 +63,25 @@ for (const file of files) {
     console.error(`${file}: names ${name}, which is not there`)
   }
 }
-if (absent > 0) process.exit(1)
+
+/** Tests of no one folder: of processes, of benches and bundles, and what tests share. */
+const OF_ALL = /^test\/(?:integration|bench|fuzz|support)\//
+let misplaced = 0
+for (const file of files) {
+  if (!/^test\/.*\/.*\.ts$/.test(file) || OF_ALL.test(file)) continue
+  const folder = `src/${dirname(file).slice('test/'.length)}`
+  if (!paths.has(folder)) {
+    misplaced++
+    console.error(`${file}: there is no ${folder} that it could mirror`)
+    continue
+  }
+  const [, name] = /([^/]+)\.test\.ts$/.exec(file) ?? []
+  const isSource = path => ['.ts', '.tsx'].some(ending => path.endsWith(`/${name}${ending}`))
+  if (name === undefined || files.some(path => isSource(path) && dirname(path) === folder)) continue
+  const source = files.find(path => path.startsWith(`${folder}/`) && isSource(path))
+  if (source === undefined) continue
+  misplaced++
+  console.error(`${file}: its source is ${source}`)
+}
+if (absent + misplaced > 0) process.exit(1)
 console.log('names of files: ok')

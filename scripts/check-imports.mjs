@@ -29,7 +29,7 @@ const LAYERS = {
   kubernetes: ['io'],
   // The same; durations are read as everywhere.
   automation: ['control/config-entries/duration.ts', 'vault', 'io'],
-  control: ['xds', 'mtls', 'vault', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],
+  control: ['xds', 'mtls', 'vault', 'l7/codec', 'io', 'model'],
   xds: ['metrics', 'io', 'model'],
   proxy: ['l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   l7: ['upstream', 'mtls', 'metrics', 'io', 'model'],

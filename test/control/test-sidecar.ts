@@ -26,53 +26,53 @@ export class TestSidecar {
   /** What it says to responses: one that never acknowledges, or refuses everything, is a sidecar too. */
   answers: 'ack' | 'nothing' | 'nack' = 'ack'
   error: { code: number; details: string } | undefined
-  readonly #client: Client
-  readonly #stream: ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>
-  readonly #id: string
-  readonly #nodeName: string | undefined
-  readonly #waiters: { check: () => boolean; resolve: () => void }[] = []
-  #first = true
+  private readonly client: Client
+  private readonly stream: ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>
+  private readonly id: string
+  private readonly nodeName: string | undefined
+  private readonly waiters: { check: () => boolean; resolve: () => void }[] = []
+  private first = true
 
   constructor(address: string, id: string, token?: string, nodeName?: string) {
-    this.#id = id
-    this.#nodeName = nodeName
-    this.#client = new Client(address, credentials.createInsecure())
+    this.id = id
+    this.nodeName = nodeName
+    this.client = new Client(address, credentials.createInsecure())
     const method = deltaMethod(ADS_METHODS.delta)
     const metadata = new Metadata()
     if (token !== undefined) metadata.set('x-consul-token', token)
-    this.#stream = this.#client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, metadata)
-    this.#stream.on('data', response => this.#receive(response))
-    this.#stream.on('error', error => {
+    this.stream = this.client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, metadata)
+    this.stream.on('data', response => this.receive(response))
+    this.stream.on('error', error => {
       this.error = error as unknown as { code: number; details: string }
-      this.#wake()
+      this.wake()
     })
-    this.#send({ typeUrl: CLUSTER_TYPE })
-    this.#send({ typeUrl: LISTENER_TYPE })
+    this.send({ typeUrl: CLUSTER_TYPE })
+    this.send({ typeUrl: LISTENER_TYPE })
   }
 
   /** Resolves once `check` holds; looked at after each response. */
   until(check: () => boolean): Promise<void> {
     if (check()) return Promise.resolve()
-    return new Promise(resolve => this.#waiters.push({ check, resolve }))
+    return new Promise(resolve => this.waiters.push({ check, resolve }))
   }
 
   close(): void {
-    this.#stream.cancel()
-    this.#client.close()
+    this.stream.cancel()
+    this.client.close()
   }
 
-  #receive(response: DeltaDiscoveryResponse): void {
+  private receive(response: DeltaDiscoveryResponse): void {
     const { typeUrl, nonce } = response
     this.responses.push(typeUrl)
     if (this.answers === 'nothing') {
-      this.#wake()
+      this.wake()
       return
     }
     if (this.answers === 'nack' || this.refuse?.typeUrl === typeUrl) {
       const { message } = this.refuse ?? { message: 'no' }
       this.refuse = undefined
-      this.#send({ typeUrl, responseNonce: nonce, errorDetail: { code: 13, message } })
-      this.#wake()
+      this.send({ typeUrl, responseNonce: nonce, errorDetail: { code: 13, message } })
+      this.wake()
       return
     }
     for (const { name, resource } of response.resources) {
@@ -84,34 +84,34 @@ export class TestSidecar {
     }
     const kept: Map<string, Message> | undefined = { [CLUSTER_TYPE]: this.clusters, [LISTENER_TYPE]: this.listeners }[typeUrl]
     for (const name of response.removedResources) kept?.delete(name)
-    this.#send({ typeUrl, responseNonce: nonce })
-    if (typeUrl === CLUSTER_TYPE) this.#subscribe(ENDPOINT_TYPE, edsNames(response.resources.map(({ name }) => this.clusters.get(name)!)))
+    this.send({ typeUrl, responseNonce: nonce })
+    if (typeUrl === CLUSTER_TYPE) this.subscribe(ENDPOINT_TYPE, edsNames(response.resources.map(({ name }) => this.clusters.get(name)!)))
     if (typeUrl === LISTENER_TYPE)
-      this.#subscribe(
+      this.subscribe(
         ROUTE_TYPE,
         response.resources
           .map(({ name }) => name)
           .filter(name => !name.startsWith('public_listener'))
           .map(name => name.split(':')[0]!),
       )
-    this.#wake()
+    this.wake()
   }
 
-  #subscribe(typeUrl: string, names: string[]): void {
-    if (names.length > 0) this.#send({ typeUrl, resourceNamesSubscribe: names })
+  private subscribe(typeUrl: string, names: string[]): void {
+    if (names.length > 0) this.send({ typeUrl, resourceNamesSubscribe: names })
   }
 
-  #send(request: Parameters<typeof create<typeof DeltaDiscoveryRequestSchema>>[1]): void {
-    const metadata = this.#nodeName === undefined ? {} : { metadata: { node_name: this.#nodeName } }
-    const node = this.#first ? { node: { id: this.#id, cluster: 'test', ...metadata } } : {}
-    this.#first = false
-    this.#stream.write(create(DeltaDiscoveryRequestSchema, { ...(request as object), ...node }))
+  private send(request: Parameters<typeof create<typeof DeltaDiscoveryRequestSchema>>[1]): void {
+    const metadata = this.nodeName === undefined ? {} : { metadata: { node_name: this.nodeName } }
+    const node = this.first ? { node: { id: this.id, cluster: 'test', ...metadata } } : {}
+    this.first = false
+    this.stream.write(create(DeltaDiscoveryRequestSchema, { ...(request as object), ...node }))
   }
 
-  #wake(): void {
-    for (const waiter of [...this.#waiters]) {
+  private wake(): void {
+    for (const waiter of [...this.waiters]) {
       if (!waiter.check()) continue
-      this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+      this.waiters.splice(this.waiters.indexOf(waiter), 1)
       waiter.resolve()
     }
   }

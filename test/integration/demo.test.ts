@@ -16,19 +16,19 @@ const envoy = process.env['ENVOY_BIN']
 class Demo {
   readonly child: ChildProcess
   text = ''
-  readonly #ended: Promise<number | null>
-  readonly #watchers = new Set<() => void>()
+  readonly ended: Promise<number | null>
+  private readonly watchers = new Set<() => void>()
 
   constructor(...args: string[]) {
     this.child = spawn(process.execPath, [DEMO_MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.on('data', (chunk: Buffer) => {
         this.text += chunk.toString('utf8')
-        for (const watcher of this.#watchers) watcher()
+        for (const watcher of this.watchers) watcher()
       })
-    this.#ended = new Promise(resolve =>
+    this.ended = new Promise(resolve =>
       this.child.once('close', code => {
-        for (const watcher of this.#watchers) watcher()
+        for (const watcher of this.watchers) watcher()
         resolve(code)
       }),
     )
@@ -39,16 +39,12 @@ class Demo {
     return new Promise(resolve => {
       const watcher = (): void => {
         if (!this.text.includes(what) && this.child.exitCode === null) return
-        this.#watchers.delete(watcher)
+        this.watchers.delete(watcher)
         resolve()
       }
-      this.#watchers.add(watcher)
+      this.watchers.add(watcher)
       watcher()
     })
-  }
-
-  ended(): Promise<number | null> {
-    return this.#ended
   }
 }
 
@@ -72,7 +68,7 @@ describe('the demo', () => {
   it('--once shows every fact and exits 0', { timeout: RUN_TIMEOUT_MS }, async () => {
     const base = await freeSpan(PORT_SPAN)
     const run = demo('--once', '--port-base', String(base))
-    expect([await run.ended(), run.text]).toEqual([0, expect.stringContaining('Every fact held.')])
+    expect([await run.ended, run.text]).toEqual([0, expect.stringContaining('Every fact held.')])
     expect(run.text).not.toContain('FAILED')
     expect(run.text).toMatch(/ok +the sidecar says why: .*no intention matched.*batch/)
     expect(run.text).not.toContain('\x1b')
@@ -85,7 +81,7 @@ describe('the demo', () => {
     const server = createServer().listen(application, '127.0.0.1')
     await new Promise(resolve => server.once('listening', resolve))
     const run = demo('--once', '--port-base', String(base))
-    const code = await run.ended()
+    const code = await run.ended
     server.close()
     expect([code, run.text]).toEqual([
       1,
@@ -101,7 +97,7 @@ describe('the demo', () => {
     const answer = await fetch(/http\S+/.exec(line)?.[0] ?? '')
     expect(await answer.json()).toMatchObject({ service: 'web', upstream: { status: 200, body: { service: 'api', version: 'v2' } } })
     run.child.kill('SIGINT')
-    expect(await run.ended()).toBe(0)
+    expect(await run.ended).toBe(0)
     await portsFree(base)
   })
 
@@ -110,13 +106,13 @@ describe('the demo', () => {
     const run = demo('--port-base', String(base))
     await run.printed('1. ')
     run.child.kill('SIGKILL')
-    await run.ended()
+    await run.ended
     await portsFree(base)
   })
 
   it('refuses an instance that it does not have', async () => {
     const run = demo('--once', '--envoy', 'nobody')
-    expect([await run.ended(), run.text]).toEqual([1, expect.stringMatching(/^demo: option '--envoy <names>'.*"nobody" is none of/)])
+    expect([await run.ended, run.text]).toEqual([1, expect.stringMatching(/^demo: option '--envoy <names>'.*"nobody" is none of/)])
   })
 })
 
@@ -124,6 +120,6 @@ describe.skipIf(!envoy)('the demo with the real Envoy (needs ENVOY_BIN)', () => 
   it.each(['web', 'api', 'all'])('--envoy %s', { timeout: RUN_TIMEOUT_MS }, async names => {
     expect(existsSync(envoy!)).toBe(true)
     const run = demo('--once', '--envoy', names, '--port-base', String(await freeSpan(PORT_SPAN)))
-    expect([await run.ended(), run.text]).toEqual([0, expect.stringContaining('Every fact held.')])
+    expect([await run.ended, run.text]).toEqual([0, expect.stringContaining('Every fact held.')])
   })
 })

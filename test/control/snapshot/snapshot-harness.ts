@@ -26,16 +26,16 @@ export const cluster = (name: string): string => `${name}.default.dc1.internal.$
 export class Decoded {
   constructor(readonly built: BuiltSnapshot) {}
   names = (typeUrl: string): string[] => [...(this.built.snapshot.get(typeUrl)?.keys() ?? [])]
-  cluster = (name: string) => this.#message(ClusterSchema, CLUSTER_TYPE, name)
-  listener = (name: string) => this.#message(ListenerSchema, LISTENER_TYPE, name)
-  endpoints = (name: string) => this.#message(ClusterLoadAssignmentSchema, ENDPOINT_TYPE, name)
-  table = (name: string) => this.#message(RouteConfigurationSchema, ROUTE_TYPE, name)
+  cluster = (name: string) => this.message(ClusterSchema, CLUSTER_TYPE, name)
+  listener = (name: string) => this.message(ListenerSchema, LISTENER_TYPE, name)
+  endpoints = (name: string) => this.message(ClusterLoadAssignmentSchema, ENDPOINT_TYPE, name)
+  table = (name: string) => this.message(RouteConfigurationSchema, ROUTE_TYPE, name)
   /** Of the last chain: the one for tunnels stands before it. */
   filters = (listener: string) => this.listener(listener).filterChains.at(-1)!.filters
   hcm = (listener: string) => unpack(HttpConnectionManagerSchema, this.filters(listener).at(-1)!.configType)
 
   // biome-ignore lint/suspicious/noExplicitAny: decoded messages are looked into freely.
-  #message(schema: DescMessage, typeUrl: string, name: string): any {
+  private message(schema: DescMessage, typeUrl: string, name: string): any {
     const resource = this.built.snapshot.get(typeUrl)?.get(name)
     if (resource === undefined) throw new Error(`no ${typeUrl} ${name}; there are ${this.names(typeUrl).join(', ')}`)
     return fromBinary(schema, resource.any.value)

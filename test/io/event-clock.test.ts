@@ -1,9 +1,9 @@
 // One reading of the clock a read. Time is faked, so that a read can take as long as it likes.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { beginRead, endRead, eventNow } from '../../src/io/event-clock.js'
+import { beginRead, endRead, eventDate, eventNow } from '../../src/io/event-clock.js'
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['performance'] })
+  vi.useFakeTimers({ toFake: ['performance', 'Date'] })
   // A clock that stands at 0 is one that nobody has asked.
   vi.advanceTimersByTime(10)
 })
@@ -31,4 +31,16 @@ test('a read inside another ends both: what is left of the outer one has the pre
   endRead()
   vi.advanceTimersByTime(4)
   expect(eventNow() - outer).toBe(7)
+})
+
+test('the time of day stands still during a read too', () => {
+  const before = eventDate()
+  expect(before).toBe(Date.now())
+  beginRead()
+  vi.advanceTimersByTime(5)
+  const asked = eventDate()
+  vi.advanceTimersByTime(20)
+  expect([asked - before, eventDate() - before]).toEqual([5, 5])
+  endRead()
+  expect(eventDate() - before).toBe(25)
 })

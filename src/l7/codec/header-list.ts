@@ -55,6 +55,11 @@ export class HeaderList {
     this.values.push(value)
   }
 
+  /** As append, with a name of ours that is lower case as it stands: most of what a proxy adds to each message. */
+  appendLower(lower: string, value: string): void {
+    this.appendParsed(lower, lower, value)
+  }
+
   /** First value of a lower-case name, or undefined. */
   get(lower: string): string | undefined {
     const names = this.lower
@@ -89,7 +94,15 @@ export class HeaderList {
 
   /** Replace the first field of that name in place and remove the others, or append. `name` is written as given. */
   set(name: string, value: string): void {
-    const lower = lowerHeaderName(name)
+    this.setParsed(name, lowerHeaderName(name), value)
+  }
+
+  /** As set, with a name of ours that is lower case as it stands. */
+  setLower(lower: string, value: string): void {
+    this.setParsed(lower, lower, value)
+  }
+
+  private setParsed(name: string, lower: string, value: string): void {
     const first = this.lower.indexOf(lower)
     if (first === -1) {
       this.appendParsed(name, lower, value)

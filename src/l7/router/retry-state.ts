@@ -289,7 +289,7 @@ function hasMetadata(metadata: Metadata, wanted: Metadata): boolean {
 function takeWishes(headers: HeaderList): RequestWishes | null {
   const { lower } = headers
   let any = false
-  for (let i = 0; i < lower.length && !any; i++) any = CONSUMED.includes(lower[i]!)
+  for (let i = 0; i < lower.length && !any; i++) any = lower[i]!.startsWith('x-envoy-') && CONSUMED.includes(lower[i]!)
   if (!any) return null
   const wishes: RequestWishes = {
     bits: retryOnHeaderBits(headers.getJoined(RETRY_ON), false) | retryOnHeaderBits(headers.getJoined(RETRY_GRPC_ON), true),

@@ -5,7 +5,14 @@
 import type { RequestHead } from '../codec/codec.js'
 import { clampGrpcTimeout, formatGrpcTimeout } from '../grpc/grpc.js'
 import type { CompiledForward } from '../route/compiled-route.js'
-import { acquireStreamTimer, releaseStreamTimer, type StreamTimer, type StreamTimerTarget } from '../stream/stream-timer.js'
+import {
+  acquireStreamTimer,
+  ROUTE_TIMERS,
+  releaseStreamTimer,
+  type StreamTimer,
+  type StreamTimerTarget,
+  UPSTREAM_MAX_TIMERS,
+} from '../stream/stream-timer.js'
 
 const DEFAULT_ROUTE_TIMEOUT_MS = 15_000
 const TIMEOUT_HEADER = 'x-envoy-upstream-rq-timeout-ms'
@@ -40,7 +47,7 @@ export function tellExpectedTimeout(request: RequestHead, forward: CompiledForwa
     return
   }
   const perTry = forward.retry?.perTryTimeoutMs ?? null
-  request.headers.set(EXPECTED_HEADER, String(perTry !== null && perTry > 0 && perTry < timeoutMs ? perTry : timeoutMs))
+  request.headers.setLower(EXPECTED_HEADER, String(perTry !== null && perTry > 0 && perTry < timeoutMs ? perTry : timeoutMs))
 }
 
 /** A retry tells the upstream what is left of the route timeout, `elapsedMs` of which have passed. */
@@ -95,7 +102,7 @@ export class RouteTimeouts {
   }
 
   armRoute(): void {
-    if (this.routeMs > 0 && this.route === null) this.route = acquireStreamTimer('route', this.target, this.routeMs)
+    if (this.routeMs > 0 && this.route === null) this.route = acquireStreamTimer(ROUTE_TIMERS, this.target, this.routeMs)
   }
 
   /** A tunnel may last. */
@@ -106,7 +113,7 @@ export class RouteTimeouts {
   }
 
   armUpstreamMax(ms: number): void {
-    if (this.upstreamMax === null) this.upstreamMax = acquireStreamTimer('upstream-max-duration', this.target, ms)
+    if (this.upstreamMax === null) this.upstreamMax = acquireStreamTimer(UPSTREAM_MAX_TIMERS, this.target, ms)
   }
 
   release(): void {

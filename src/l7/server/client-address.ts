@@ -97,7 +97,7 @@ function appendForwardedFor(headers: HeaderList, remote: string): void {
   const before = headers.getJoined('x-forwarded-for')
   // As Envoy: a loopback peer says nothing to the next hop, our own address does.
   const address = remote.startsWith('127.') || remote === '::1' ? localAddress() : remote
-  headers.set('x-forwarded-for', before === undefined || before === '' ? address : `${before},${address}`)
+  headers.setLower('x-forwarded-for', before === undefined || before === '' ? address : `${before},${address}`)
 }
 
 /** The address `skip` places from the right, or null when it is not an address. */

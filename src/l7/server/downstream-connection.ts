@@ -36,7 +36,8 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   private readonly transport: SocketTransport
   private codec: Codec | null = null
   private sniffed: Buffer | null = null
-  private readonly exchanges = new Set<Exchange>()
+  /** Each knows its place: a Set would be changed and compacted for each request. */
+  private readonly exchanges: Exchange[] = []
   private readonly idleTimer: LazyTimer
   private headTimer: LazyTimer | null = null
   private ageTimer: LazyTimer | null = null
@@ -98,7 +99,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     this.onIdle()
     socket.on('drain', () => this.codec?.onTransportDrain())
     socket.on('end', () => {
-      this.leftRequests = this.exchanges.size > 0
+      this.leftRequests = this.exchanges.length > 0
       if (this.codec === null) socket.destroy()
       else this.codec.onTransportEnd()
     })
@@ -129,7 +130,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
 
   /** What is in progress. */
   get streams(): Iterable<Exchange> {
-    return this.exchanges
+    return this.exchanges.slice()
   }
 
   private startCodec(protocol: 'http1' | 'http2'): Codec {
@@ -228,11 +229,17 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   }
 
   onExchange(exchange: Exchange): void {
-    if (!exchange.ended) this.exchanges.add(exchange)
+    if (!exchange.ended) exchange.place = this.exchanges.push(exchange) - 1
   }
 
   onExchangeEnd(exchange: Exchange): void {
-    this.exchanges.delete(exchange)
+    const { place } = exchange
+    if (place === -1) return
+    exchange.place = -1
+    const last = this.exchanges.pop()!
+    if (last === exchange) return
+    this.exchanges[place] = last
+    last.place = place
   }
 
   redirect(previous: Exchange, head: RequestHead, dropBody: boolean): void {
@@ -318,7 +325,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     this.runtime.stats.downstream_cx_drain_close.value++
     if (this.codec === null) this.shut()
     else this.codec.drain()
-    if (this.exchanges.size === 0 && this.codec !== null && this.codec.activeStreams === 0) this.leave()
+    if (this.exchanges.length === 0 && this.codec !== null && this.codec.activeStreams === 0) this.leave()
   }
 
   /** Nothing is in progress: HTTP/1 closes now; HTTP/2 after both phases of its GOAWAY, so that no request on its way is lost. */
@@ -363,7 +370,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     this.headTimer?.dispose()
     this.ageTimer?.dispose()
     const { stats } = this.runtime
-    const active = this.leftRequests || this.exchanges.size > 0
+    const active = this.leftRequests || this.exchanges.length > 0
     this.codec?.onTransportClose({
       code: this.protocolError ? 'protocol-error' : 'connection-closed',
       details: this.protocolError ? 'codec_error' : 'downstream_remote_disconnect',

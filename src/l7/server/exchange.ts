@@ -6,7 +6,7 @@
 //
 // HOT: a plain request allocates the exchange, its info, body, timers and router, and nothing else here.
 
-import { eventNow } from '../../io/event-clock.js'
+import { eventDate, eventNow } from '../../io/event-clock.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
 import { asksForTunnel, type BodyEvents, type RequestHead, type ResponseHead, type ServerStream, type StreamReset } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
@@ -64,6 +64,8 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   /** Of a tunnel that one side has ended; null while none has. */
   private halfClosed: LazyTimer | null = null
   private responseEnded = false
+  /** Its place among those of its connection; -1: it is not there. The owner's. */
+  place = -1
   private pausedRequest = false
 
   /** `previous`: the request that was answered with the internal redirect which this one follows. */
@@ -83,7 +85,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.isGrpc = isGrpc
     // A tunnel to be: what follows the head is its first direction, which has not ended.
     this.body = new HeldBody(end && !asksForTunnel(request))
-    this.info = new StreamInfo(owner.info, Date.now(), eventNow())
+    this.info = new StreamInfo(owner.info, eventDate(), eventNow())
     this.info.request = request
     if (end) this.info.requestReceivedAt = this.info.startedAt
     this.timers = new StreamTimers(this, runtime.overload)

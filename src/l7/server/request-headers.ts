@@ -76,7 +76,7 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   if (typeof direct !== 'boolean') return direct
   const internal = direct && runtime.internalRanges?.(info.remoteAddress) === true
   if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
-    headers.set('x-forwarded-proto', tls ? 'https' : 'http')
+    headers.setLower('x-forwarded-proto', tls ? 'https' : 'http')
   // What the operator says is what everything downstream of here sees: require_tls and redirects go by x-forwarded-proto.
   if (config.schemeToOverwrite !== '') headers.set('x-forwarded-proto', config.schemeToOverwrite)
   if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('x-forwarded-port', String(connection.localPort))
@@ -97,8 +97,8 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   // Their names are the operator's: any request may hold them.
   if (!internal) for (const name of runtime.routes.tableFor(head).model.internalOnlyHeaders) headers.remove(name)
   info.internal = internal
-  if (internal) headers.set('x-envoy-internal', 'true')
-  else if (config.useRemoteAddress) headers.set('x-envoy-external-address', info.remoteAddress)
+  if (internal) headers.setLower('x-envoy-internal', 'true')
+  else if (config.useRemoteAddress) headers.setLower('x-envoy-external-address', info.remoteAddress)
 
   if (config.addUserAgent) nameOurselves(headers, runtime)
   if (config.via !== '') appendVia(headers, config.via)
@@ -108,11 +108,11 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
     const fromOutside = config.useRemoteAddress && !internal
     if (given === undefined || given === '' || (fromOutside && !config.preserveExternalRequestId)) {
       info.requestId = requestId()
-      headers.set('x-request-id', info.requestId)
+      headers.setLower('x-request-id', info.requestId)
     } else if (fromOutside && config.requestId.packTraceReason) {
       // It is kept, but whether a trace is made is not for the outside to say.
       info.requestId = withReason(given, 'not-traceable')
-      headers.set('x-request-id', info.requestId)
+      headers.setLower('x-request-id', info.requestId)
     } else info.requestId = given
   } else info.requestId = headers.get('x-request-id') ?? ''
 

@@ -1,6 +1,7 @@
 // The response head on its way to the client (Envoy ConnectionManagerUtility::mutateResponseHeaders and the router's additions).
 // One function for upstream and local responses, so that both carry the same server, date and route headers. HOT.
 
+import { eventDate } from '../../io/event-clock.js'
 import type { ResponseHead, ServerStream } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { dropReasons, tellDenial, tellFailure } from '../reply/peer-reason.js'
@@ -56,7 +57,7 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
   // It runs from the end of the request: an answer that came before, as every tunnel's does, has none.
   if (upstream !== null && info.requestReceivedAt !== 0 && !runtime.routerConfig.suppressEnvoyHeaders) {
     const ms = Math.max(0, Math.round(info.firstUpstreamByteReceivedAt - info.requestReceivedAt))
-    headers.set('x-envoy-upstream-service-time', String(ms))
+    headers.setLower('x-envoy-upstream-service-time', String(ms))
   }
   if (route !== null && !request.bareReply) {
     const ownGrpc = upstream === null && headers.get('content-type') === 'application/grpc'
@@ -71,13 +72,13 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
       headers.set('x-envoy-attempt-count', String(info.upstreamRequestAttemptCount))
   }
   if (hashCookie !== null) headers.append('set-cookie', hashCookie)
-  if (!headers.has('date')) headers.append('date', httpDate(Date.now()))
+  if (!headers.has('date')) headers.appendLower('date', httpDate(eventDate()))
   switch (config.serverHeaderTransformation) {
     case 'OVERWRITE':
-      headers.set('server', config.serverName)
+      headers.setLower('server', config.serverName)
       break
     case 'APPEND_IF_ABSENT':
-      if (!headers.has('server')) headers.append('server', config.serverName)
+      if (!headers.has('server')) headers.appendLower('server', config.serverName)
       break
     case 'PASS_THROUGH':
       break

@@ -14,20 +14,32 @@ const MAX_FREE_TIMERS = 1024
 
 class StreamTimer extends LazyTimer {
   target: StreamTimerTarget | null = null
-  readonly kind: StreamTimerKind
+  readonly pool: TimerPool
 
-  constructor(kind: StreamTimerKind) {
-    super(() => this.target?.onStreamTimer(this.kind))
-    this.kind = kind
+  constructor(pool: TimerPool) {
+    super(() => this.target?.onStreamTimer(pool.kind))
+    this.pool = pool
   }
 }
 
 export type { StreamTimer }
 
-const free: Record<StreamTimerKind, StreamTimer[]> = { route: [], idle: [], 'max-duration': [], 'upstream-max-duration': [], request: [] }
+/** The free timers of one kind. */
+interface TimerPool {
+  readonly kind: StreamTimerKind
+  readonly free: StreamTimer[]
+}
 
-export function acquireStreamTimer(kind: StreamTimerKind, target: StreamTimerTarget, ms: number): StreamTimer {
-  const timer = free[kind].pop() ?? new StreamTimer(kind)
+const poolOf = (kind: StreamTimerKind): TimerPool => ({ kind, free: [] })
+
+export const ROUTE_TIMERS = poolOf('route')
+export const IDLE_TIMERS = poolOf('idle')
+export const MAX_DURATION_TIMERS = poolOf('max-duration')
+export const UPSTREAM_MAX_TIMERS = poolOf('upstream-max-duration')
+export const REQUEST_TIMERS = poolOf('request')
+
+export function acquireStreamTimer(pool: TimerPool, target: StreamTimerTarget, ms: number): StreamTimer {
+  const timer = pool.free.pop() ?? new StreamTimer(pool)
   timer.target = target
   timer.set(ms)
   return timer
@@ -37,7 +49,7 @@ export function acquireStreamTimer(kind: StreamTimerKind, target: StreamTimerTar
 export function releaseStreamTimer(timer: StreamTimer): void {
   timer.target = null
   timer.clear()
-  const list = free[timer.kind]
-  if (list.length < MAX_FREE_TIMERS) list.push(timer)
+  const { free } = timer.pool
+  if (free.length < MAX_FREE_TIMERS) free.push(timer)
   else timer.dispose()
 }

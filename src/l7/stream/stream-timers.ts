@@ -3,7 +3,15 @@
 // ms; 0 or null turns a timer off. HOT: a request with default settings arms one pooled timer and moves numbers on it.
 
 import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
-import { acquireStreamTimer, releaseStreamTimer, type StreamTimer, type StreamTimerTarget } from './stream-timer.js'
+import {
+  acquireStreamTimer,
+  IDLE_TIMERS,
+  MAX_DURATION_TIMERS,
+  REQUEST_TIMERS,
+  releaseStreamTimer,
+  type StreamTimer,
+  type StreamTimerTarget,
+} from './stream-timer.js'
 
 /** What is left of the idle timeout of a stream now. */
 export interface StreamTimeoutScale {
@@ -29,18 +37,18 @@ export class StreamTimers {
   /** The connection manager's own. `requestOpen`: more of the request is still to come. */
   start(config: HttpConnectionManager, requestOpen: boolean): void {
     this.takeIdle(config.streamIdleTimeoutMs)
-    if (this.idleMs > 0) this.idle = acquireStreamTimer('idle', this.target, this.idleMs)
+    if (this.idleMs > 0) this.idle = acquireStreamTimer(IDLE_TIMERS, this.target, this.idleMs)
     const maxDuration = config.common.maxStreamDurationMs
     this.maxDurationMs = maxDuration ?? 0
-    if (maxDuration !== null && maxDuration > 0) this.maxDuration = acquireStreamTimer('max-duration', this.target, maxDuration)
-    if (config.requestTimeoutMs > 0 && requestOpen) this.request = acquireStreamTimer('request', this.target, config.requestTimeoutMs)
+    if (maxDuration !== null && maxDuration > 0) this.maxDuration = acquireStreamTimer(MAX_DURATION_TIMERS, this.target, maxDuration)
+    if (config.requestTimeoutMs > 0 && requestOpen) this.request = acquireStreamTimer(REQUEST_TIMERS, this.target, config.requestTimeoutMs)
   }
 
   /** A route's own idle timeout replaces the connection manager's; 0 turns it off. */
   setIdle(ms: number): void {
     this.takeIdle(ms)
     if (ms > 0) {
-      if (this.idle === null) this.idle = acquireStreamTimer('idle', this.target, this.idleMs)
+      if (this.idle === null) this.idle = acquireStreamTimer(IDLE_TIMERS, this.target, this.idleMs)
       else this.idle.set(this.idleMs)
     } else this.idle?.clear()
   }
@@ -77,7 +85,7 @@ export class StreamTimers {
       return
     }
     const leftMs = Math.max(1, ms - (performance.now() - startedAt))
-    if (this.maxDuration === null) this.maxDuration = acquireStreamTimer('max-duration', this.target, leftMs)
+    if (this.maxDuration === null) this.maxDuration = acquireStreamTimer(MAX_DURATION_TIMERS, this.target, leftMs)
     else this.maxDuration.set(leftMs)
   }
 

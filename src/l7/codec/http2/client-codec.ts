@@ -184,7 +184,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     stream.id = this.nextId
     this.nextId += 2
     stream.sendWindow = this.peer.initialWindowSize
-    this.streams.set(stream.id, stream)
+    this.streams.add(stream)
     this.guard.streamOpened(this.clock)
     const protocol = head.upgrade
     const method = protocol === '' ? head.method : 'CONNECT'
@@ -295,7 +295,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     this.goawayReceived = true
     this.leave()
     if (this.stopped) return
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (stream.id <= lastStreamId || stream.gone) continue
       this.abandon(stream, code)
       if (this.stopped) return

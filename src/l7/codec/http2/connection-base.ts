@@ -16,6 +16,7 @@ import { type SchedulerHost, SendScheduler } from './send-scheduler.js'
 import { DEFAULT_WINDOW, type LocalSettings, localSettings, PeerSettings, settingsEntries } from './settings.js'
 import { type Http2Stats, newHttp2Stats } from './stats.js'
 import type { Http2Stream, Http2StreamHost } from './stream.js'
+import { StreamTable } from './stream-table.js'
 
 export interface Http2CodecOptions {
   readonly http2: Http2Options
@@ -47,7 +48,7 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
   /** It ended with streams that were not complete. */
   cutShort = false
 
-  protected readonly streams = new Map<number, Http2Stream>()
+  protected readonly streams = new StreamTable<Http2Stream>()
   protected readonly guard: FloodGuard
   protected readonly encoder: HpackEncoder
   protected readonly stats: Http2Stats
@@ -311,7 +312,7 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
   protected endAll(reset: StreamReset): void {
     this.stopped = true
     this.cutShort = this.streams.size > 0
-    const streams = [...this.streams.values()]
+    const streams = this.streams.values()
     this.streams.clear()
     for (const stream of streams) {
       stream.gone = true

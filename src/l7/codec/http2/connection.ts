@@ -285,7 +285,7 @@ export abstract class Http2Connection extends Http2ConnectionBase implements Fra
     this.writer.settingsAck()
     const change = peer.initialWindowSize - window
     if (change !== 0) {
-      for (const stream of [...this.streams.values()]) {
+      for (const stream of this.streams.values()) {
         if (stream.gone || this.scheduler.creditStream(stream, change)) continue
         this.connectionError(ErrorCode.FLOW_CONTROL_ERROR, 'SETTINGS_INITIAL_WINDOW_SIZE takes a window beyond 2^31-1')
         return

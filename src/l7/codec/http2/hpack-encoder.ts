@@ -19,6 +19,8 @@ export const FIELD_OVERHEAD = 12
 /** Most octets of the size updates at the start of a block. */
 export const BLOCK_OVERHEAD = 12
 const NO_VALUES: readonly string[] = []
+/** Places of a block whose last field is remembered. */
+const REMEMBERED_PLACES = 32
 
 interface Slot {
   readonly name: string
@@ -41,6 +43,9 @@ export class HpackEncoder {
   private maxSize = DEFAULT_TABLE_SIZE
   private size = 0
   private readonly slots = new Map<string, Slot>()
+  /** Of the field that was written last at each place of a block: one message is mostly as the one before it. */
+  private readonly places: Slot[] = []
+  private place = 0
   // The dynamic table, oldest first from `tail`; compacted now and then.
   private tableSlots: Slot[] = []
   private tail = 0
@@ -65,6 +70,7 @@ export class HpackEncoder {
   /** Octets in the dynamic table as RFC 7541 §4.1 counts them. */
   /** Start a block at `pos`; returns where its fields begin. Needs BLOCK_OVERHEAD octets of room. */
   begin(buffer: Buffer, pos: number): number {
+    this.place = 0
     if (this.lowestDue === -1) return pos
     if (this.lowestDue < this.maxSize) pos = writeInteger(buffer, pos, 0x20, 0x1f, this.lowestDue)
     this.lowestDue = -1
@@ -76,7 +82,7 @@ export class HpackEncoder {
    * HOT: every field of every message.
    */
   write(buffer: Buffer, pos: number, name: string, value: string): number {
-    const slot = this.slots.get(name) ?? this.addSlot(name)
+    const slot = this.slotOf(name)
     const staticValues = slot.staticValues
     for (let i = 0; i < staticValues.length; i++) {
       if (staticValues[i] === value) {
@@ -97,6 +103,18 @@ export class HpackEncoder {
     }
     if (slot.skipped || (slot.te && value.toLowerCase() !== 'trailers')) return pos
     return this.writeLiteral(buffer, pos, slot, value)
+  }
+
+  private slotOf(name: string): Slot {
+    const { places } = this
+    const place = this.place++
+    if (place < places.length) {
+      const last = places[place]!
+      if (last.name === name) return last
+    }
+    const slot = this.slots.get(name) ?? this.addSlot(name)
+    if (place < REMEMBERED_PLACES && this.slots.size < MAX_SLOTS) places[place] = slot
+    return slot
   }
 
   private writeLiteral(buffer: Buffer, pos: number, slot: Slot, value: string): number {

@@ -189,7 +189,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
     stream.remoteClosed = endStream
     stream.headBytes = block.bytes
     this.headerBytes += block.bytes
-    this.streams.set(streamId, stream)
+    this.streams.add(stream)
     this.lastTaken = streamId
     if (block.overflow) {
       this.reject(stream, head, block)

@@ -16,6 +16,11 @@ export function lowerHeaderName(name: string): string {
   return lower
 }
 
+/** HOT. The first octet tells of most names. */
+export function isEnvoyHeader(lower: string): boolean {
+  return lower.charCodeAt(0) === 120 && lower.startsWith('x-envoy-')
+}
+
 /** Header fields in order. Values are latin1 strings without surrounding OWS (RFC 9110 §5.5). HOT: every request. */
 export class HeaderList {
   /** Names as received or as added, one per field. */

@@ -12,7 +12,7 @@ import type { Breakers } from '../../upstream/host/breakers.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { UpstreamRequest } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
-import type { HeaderList } from '../codec/header-list.js'
+import { type HeaderList, isEnvoyHeader } from '../codec/header-list.js'
 import type { CompiledForward } from '../route/compiled-route.js'
 import {
   type CompiledRetryPolicy,
@@ -289,7 +289,7 @@ function hasMetadata(metadata: Metadata, wanted: Metadata): boolean {
 function takeWishes(headers: HeaderList): RequestWishes | null {
   const { lower } = headers
   let any = false
-  for (let i = 0; i < lower.length && !any; i++) any = lower[i]!.startsWith('x-envoy-') && CONSUMED.includes(lower[i]!)
+  for (let i = 0; i < lower.length && !any; i++) any = isEnvoyHeader(lower[i]!) && CONSUMED.includes(lower[i]!)
   if (!any) return null
   const wishes: RequestWishes = {
     bits: retryOnHeaderBits(headers.getJoined(RETRY_ON), false) | retryOnHeaderBits(headers.getJoined(RETRY_GRPC_ON), true),

@@ -5,7 +5,7 @@
 import { randomFillSync } from 'node:crypto'
 import type { HcmHandles } from '../../metrics/stat-names.js'
 import type { RequestHead, ServerStream } from '../codec/codec.js'
-import type { HeaderList } from '../codec/header-list.js'
+import { type HeaderList, isEnvoyHeader } from '../codec/header-list.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { normalizeHost, normalizePath } from '../route/path-normalize.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -37,7 +37,7 @@ const EDGE_HEADERS = ['x-envoy-decorator-operation', 'x-envoy-downstream-service
 
 /** One scan decides whether any x-envoy- header is there at all: nearly always none is. HOT. */
 function hasEnvoyHeader(names: readonly string[]): boolean {
-  for (let i = 0; i < names.length; i++) if (names[i]!.startsWith('x-envoy-')) return true
+  for (let i = 0; i < names.length; i++) if (isEnvoyHeader(names[i]!)) return true
   return false
 }
 

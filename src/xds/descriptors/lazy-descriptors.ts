@@ -25,6 +25,7 @@ import {
   Edition,
   type EnumDescriptorProto,
   EnumDescriptorProtoSchema,
+  FieldDescriptorProtoSchema,
   type FileDescriptorProto,
   FileDescriptorProtoSchema,
   type ServiceDescriptorProto,
@@ -150,7 +151,7 @@ class LazyFile implements DescFile {
   /** Few files have any, and their modules ask for all. */
   get extensions(): DescExtension[] {
     if (this.madeExtensions === null) {
-      const { extension } = this.proto
+      const extension = this.declared.extensions.map(bytes => fromBinary(FieldDescriptorProtoSchema, bytes))
       for (const each of extension) if (!Object.hasOwn(each, 'jsonName')) each.jsonName = protoCamelCase(each.name)
       const types = extension.flatMap(each => [each.typeName, each.extendee])
       this.madeExtensions = hydrate(this, this.package, { extension }, types).extensions

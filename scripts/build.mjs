@@ -4,7 +4,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import module, { createRequire } from 'node:module'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ownProtoPaths } from './own-protos.mjs'
@@ -12,9 +12,9 @@ import { ownProtoPaths } from './own-protos.mjs'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const gen = join(root, 'src/xds/gen')
 const dist = join(root, 'dist')
-const BUILT = join(dist, 'bundle/proxy-main.js')
+const BUILT = join(dist, 'bundle/outrigger-main.js')
 /** What `bin/outrigger-proxy` loads next: a dist/ of an older release has the one above and not this. */
-const PROXY_SCRIPTS = join(dist, 'bundle/proxy/run-proxy.cjs')
+const PROXY_SCRIPTS = join(dist, 'bundle/proxy/proxy-main.cjs')
 const isBuilt = () => existsSync(BUILT) && existsSync(PROXY_SCRIPTS)
 /** What the generated code was made from: a checkout or an install changes the times of files, and generating takes a minute. */
 const GEN_STAMP = join(gen, '.made-from')
@@ -56,9 +56,8 @@ async function generateIfChanged() {
   writeFileSync(GEN_STAMP, digest)
 }
 
-/** Node 22 and later keep what V8 compiled by themselves. */
+/** What V8 compiles of the proxy, kept for its starts with this Node. */
 function keepCompiled() {
-  if (module.enableCompileCache !== undefined) return
   const options = /exec node (.*?) ?"\$0"/.exec(readFileSync(join(root, 'bin/outrigger-proxy'), 'utf8'))[1].split(' ')
   const { status, stderr } = spawnSync(process.execPath, [...options, join(root, 'scripts/code-cache.mjs')], {
     encoding: 'utf8',

@@ -12,7 +12,7 @@ const require = createBundleRequire(import.meta.url)`
 const TARGET = 'node20'
 const NATIVE_PACKAGES = ['libsql', 'koffi']
 
-const ENTRIES = ['index', 'cli/proxy-main', 'cli/outrigger-main', 'cli/demo/demo-main', 'cli/demo/application', 'cli/demo/guard']
+const ENTRIES = ['index', 'cli/outrigger-main', 'cli/demo/demo-main', 'cli/demo/application', 'cli/demo/guard']
 
 /**
  * The library compiles how a message is read and written together with all that it may contain, which for a bootstrap is all of Envoy's API.
@@ -80,13 +80,13 @@ export async function bundle(root) {
     plugins: [compiledAtFirstUse],
   })
   const { metafile } = await build({ ...options(ENTRIES), metafile: true, outdir, banner: { js: REQUIRE } })
-  await bundleProxy(options(['cli/run-proxy']), join(outdir, 'proxy'))
+  await bundleProxy(options(['cli/proxy-main']), join(outdir, 'proxy'))
   writeFileSync(join(outdir, 'THIRD-PARTY.txt'), notices(root, Object.keys(metafile.inputs)))
   copyTypes(join(root, 'dist'), join(root, 'dist/types'))
 }
 
 /**
- * The proxy once more, as scripts and not modules: V8 can keep what it compiled of a script (bin/run-proxy.mjs). They are made of the modules
+ * The proxy once more, as scripts and not modules: V8 can keep what it compiled of a script (bin/run-proxy.js). They are made of the modules
  * that the bundler makes, file by file, so that what is constant in them stays constant.
  */
 async function bundleProxy(options, folder) {

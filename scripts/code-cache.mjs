@@ -1,12 +1,11 @@
 // Writes what V8 compiles of the proxy's scripts while one starts and answers a first request (dist/bundle/proxy/*.cache), for starts to come; read by
-// bin/run-proxy.mjs. Run by build.mjs in a process of its own, with the options that the proxy runs with, since V8 takes back only what was
+// bin/run-proxy.js. Run by build.mjs in a process of its own, with the options that the proxy runs with, since V8 takes back only what was
 // made with the same. Where a machine allows no such start there are no caches, and starts take longer.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { keepCompiled, loadProxy } from '../bin/run-proxy.mjs'
-import { parseProxyFlags } from '../dist/cli/proxy-flags.js'
+import { keepCompiled, loadProxy } from '../bin/run-proxy.js'
 
 const MAX_MS = 20_000
 
@@ -78,7 +77,7 @@ async function main() {
   const port = await freePort()
   const file = join(folder, 'bootstrap.json')
   writeFileSync(file, JSON.stringify(bootstrap(port, origin.address().port)))
-  await loadProxy().runProxy(parseProxyFlags(['-c', file, '-l', 'error', '--disable-hot-restart']))
+  await loadProxy(true).proxyMain(['-c', file, '-l', 'error', '--disable-hot-restart'])
   await answered(port)
   keepCompiled()
   process.exit(0)

@@ -59,7 +59,9 @@ await proxyMain(process.argv.slice(1))`
 /** Starts `peer` for `row` without waiting. `bootstrap`: instead of the row's. */
 export function spawnPeer(peer, row, run, bootstrap = row.bootstrap) {
   const { dir, certs, proxyCore, ports } = run
-  const options = { stdio: ['ignore', 'ignore', 'pipe'] }
+  // A machine's own certificates, which its tools may name so, are read by Node before it does anything else: half of a start, and no proxy asks for them.
+  const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env
+  const options = { stdio: ['ignore', 'ignore', 'pipe'], env }
   const made = { ...ports, certs, dir, quick: run.quick, pair: row.pair === true, tcp: row.tcp === true }
   let child
   if (peer.kind === 'outrigger' || peer.kind === 'envoy') {

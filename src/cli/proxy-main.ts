@@ -5,10 +5,7 @@ import { HOT_RESTART_VERSION } from '../sidecar/restart/restart-messages.js'
 import { ENVOY_VERSION, envoyVersionString, OUTRIGGER_VERSION } from '../sidecar/version.js'
 import { PROXY_HELP, parseProxyFlags } from './proxy-flags.js'
 
-type Proxy = Pick<typeof import('./run-proxy.js'), 'runProxy'>
-
-/** `load`: how the executable loads the rest, in scripts that are made for a quick start. */
-export async function proxyMain(argv: readonly string[], load: () => Promise<Proxy> = () => import('./run-proxy.js')): Promise<void> {
+export async function proxyMain(argv: readonly string[]): Promise<void> {
   const flags = parseProxyFlags(argv)
   if (flags.version) {
     process.stdout.write(
@@ -24,6 +21,6 @@ export async function proxyMain(argv: readonly string[], load: () => Promise<Pro
     process.stdout.write(`${flags.restartOff ? 'disabled' : HOT_RESTART_VERSION}\n`)
     return
   }
-  const { runProxy } = await load()
+  const { runProxy } = await import('./run-proxy.js')
   await runProxy(flags)
 }

@@ -14,7 +14,7 @@ const INSTALL_WITHIN_MS = 240_000
 const BUILD_WITHIN_MS = 300_000
 const INSTALL = ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund']
 /** What the tests start is there. */
-const BUILT = ['bin/outrigger', 'bin/outrigger-proxy', 'dist/bundle/proxy-main.js']
+const BUILT = ['bin/outrigger', 'bin/outrigger-proxy', 'dist/bundle/outrigger-main.js']
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 export interface PreviousRelease {

@@ -1,15 +1,17 @@
 // A timeout that is set and cleared per request but touches Node's timers rarely: setting it later only moves a number; the
-// underlying Timeout is re-armed when it fires too early. HOT: two stores a request.
+// underlying Timeout is re-armed when it fires too early; one that fires late lets sockets be read first (clock.ts). HOT: two stores a
+// request.
 // Used for route, idle and stream timeouts by l7, the pools and the listeners. Resolution 1 ms; early by no more than
 // the read took in which it was set.
 
-import { MAX_TIMER_MS } from './clock.js'
+import { LATE_MS, MAX_TIMER_MS } from './clock.js'
 import { eventNow } from './event-clock.js'
 
 export class LazyTimer {
   private deadline = 0
   private armedUntil = 0
   private handle: NodeJS.Timeout | null = null
+  private afterReads: NodeJS.Immediate | null = null
   /** Called when the time has passed; replaceable, so that timers can be pooled. */
   callback: () => void
 
@@ -46,6 +48,10 @@ export class LazyTimer {
       clearTimeout(this.handle)
       this.handle = null
     }
+    if (this.afterReads !== null) {
+      clearImmediate(this.afterReads)
+      this.afterReads = null
+    }
   }
 
   private arm(now: number): void {
@@ -64,6 +70,18 @@ export class LazyTimer {
       this.arm(now)
       return
     }
+    if (now - this.deadline > LATE_MS) {
+      this.afterReads ??= setImmediate(fireLate, this)
+      return
+    }
+    this.deadline = 0
+    this.callback()
+  }
+
+  /** What had come is read: whoever waited for it has cleared or set the timer. */
+  firedLate(): void {
+    this.afterReads = null
+    if (this.deadline === 0 || this.deadline > performance.now()) return
     this.deadline = 0
     this.callback()
   }
@@ -71,4 +89,8 @@ export class LazyTimer {
 
 function fire(timer: LazyTimer): void {
   timer.fired()
+}
+
+function fireLate(timer: LazyTimer): void {
+  timer.firedLate()
 }

@@ -149,7 +149,7 @@ describe('run', () => {
   it('killed, leaves no process of its own', async () => {
     const code = "console.log('pid ' + process.pid); setInterval(() => {}, 1000)"
     const job = new Command(['run', '--service', 'lost', '--', process.execPath, '-e', code], env())
-    await job.says(/pid \d+/)
+    await job.says(/pid \d+\n/)
     const pid = Number(/pid (\d+)/.exec(job.log)![1])
     job.child.kill('SIGKILL')
     await until('the application is gone', () => !isAlive(pid))

@@ -261,7 +261,7 @@ it('every kind of service reaches its server', async () => {
   expect((await proxy.get('/clusters')).body).not.toContain('localhost')
   expect((await proxy.get('/stats')).body).not.toMatch(/cluster\.[^.]*localhost/)
   await proxy.kill()
-}, 60_000)
+})
 
 it('a server that has another name is not asked, unless that name is expected', async () => {
   const target = `127.0.0.1:${services.port}`

@@ -79,7 +79,7 @@ beforeAll(async () => {
     },
   })
   const remote = (cluster: string): object => ({
-    remote_jwks: { http_uri: { uri: 'http://keys/jwks', cluster, timeout: '1s' }, cache_duration: '300s' },
+    remote_jwks: { http_uri: { uri: 'http://keys/jwks', cluster, timeout: '10s' }, cache_duration: '300s' },
   })
   const front = (name: 'local' | 'remote' | 'late', source: object): object =>
     listener(name, ports[name], [hcm({ stat_prefix: name, route_config: routesTo('app') }, [authn(source), admins, router])])

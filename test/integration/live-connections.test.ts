@@ -82,7 +82,7 @@ describe.each(PROXIES)('%s', (_name, bin) => {
       'http.web.downstream_cx_tx_bytes_total',
       'cluster.app.upstream_cx_rx_bytes_total',
     ])
-      await expect.poll(() => stat(name), { timeout: 15_000 }).toBeGreaterThan(10)
+      await expect.poll(() => stat(name)).toBeGreaterThan(10)
     client.destroy()
   })
 
@@ -90,8 +90,8 @@ describe.each(PROXIES)('%s', (_name, bin) => {
     const before = await stat('cluster.app.upstream_cx_tx_bytes_total')
     const client = await open(tcpPort, 'hello')
     for (const name of ['tcp.raw.downstream_cx_rx_bytes_total', 'tcp.raw.downstream_cx_tx_bytes_total'])
-      await expect.poll(() => stat(name), { timeout: 15_000 }).toBeGreaterThan(4)
-    await expect.poll(() => stat('cluster.app.upstream_cx_tx_bytes_total'), { timeout: 15_000 }).toBeGreaterThan(before)
+      await expect.poll(() => stat(name)).toBeGreaterThan(4)
+    await expect.poll(() => stat('cluster.app.upstream_cx_tx_bytes_total')).toBeGreaterThan(before)
     client.destroy()
   })
 
@@ -107,8 +107,8 @@ describe.each(PROXIES)('%s', (_name, bin) => {
       accepted.at(-1)!.write('still here')
       return closed
     }
-    await expect.poll(afterWriting, { timeout: 15_000 }).toBeGreaterThan(before)
-    await expect.poll(() => stat('http.web.downstream_rq_active'), { timeout: 15_000 }).toBe(0)
+    await expect.poll(afterWriting).toBeGreaterThan(before)
+    await expect.poll(() => stat('http.web.downstream_rq_active')).toBe(0)
   })
 
   it('and one whose application has ended its half, though the client keeps its own open', async () => {
@@ -117,7 +117,7 @@ describe.each(PROXIES)('%s', (_name, bin) => {
     accepted.at(-1)!.end()
     client.resume()
     await ended
-    await expect.poll(() => stat('http.web.downstream_rq_active'), { timeout: 15_000 }).toBe(0)
+    await expect.poll(() => stat('http.web.downstream_rq_active')).toBe(0)
     client.destroy()
   })
 })

@@ -88,7 +88,7 @@ beforeAll(async () => {
             type: 'STATIC',
             connect_timeout: '1s',
             load_assignment: assignment('outlier', [sick.port]),
-            outlier_detection: { consecutive_5xx: 2, interval: '0.1s', base_ejection_time: '1s', max_ejection_percent: 100 },
+            outlier_detection: { consecutive_5xx: 2, interval: '0.1s', base_ejection_time: '2s', max_ejection_percent: 100 },
             ...panicOff,
           },
           ...(['checked', 'tcp-checked'] as const).map(name => ({
@@ -98,7 +98,7 @@ beforeAll(async () => {
             load_assignment: assignment(name, [sick.port]),
             health_checks: [
               {
-                timeout: '1s',
+                timeout: '5s',
                 interval: '0.05s',
                 no_traffic_interval: '0.05s',
                 unhealthy_threshold: 1,

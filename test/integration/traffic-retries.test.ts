@@ -48,8 +48,8 @@ beforeAll(async () => {
       num_retries: 1,
       rate_limited_retry_back_off: { reset_headers: [{ name: 'retry-after', format: 'SECONDS' }], max_interval: '3s' },
     }),
-    retry('/per-try', { retry_on: '5xx', num_retries: 1, per_try_timeout: '0.15s' }),
-    retry('/hedge', { retry_on: '5xx', num_retries: 1, per_try_timeout: '0.1s' }, { hedge_policy: { hedge_on_per_try_timeout: true } }),
+    retry('/per-try', { retry_on: '5xx', num_retries: 1, per_try_timeout: '1s' }),
+    retry('/hedge', { retry_on: '5xx', num_retries: 1, per_try_timeout: '1s' }, { hedge_policy: { hedge_on_per_try_timeout: true } }),
     retry(
       '/other-host',
       {

@@ -58,7 +58,7 @@ beforeAll(async () => {
   grpcAuthzPort = await freePort()
   limitPort = await freePort()
   const with_request_body = { max_request_bytes: 1000, allow_partial_message: false }
-  const service = { envoy_grpc: { cluster_name: 'services' } }
+  const service = { envoy_grpc: { cluster_name: 'services' }, timeout: '20s' }
   const authz = (config: object): object =>
     typed('envoy.filters.http.ext_authz', 'filters.http.ext_authz.v3.ExtAuthz', {
       transport_api_version: 'V3',

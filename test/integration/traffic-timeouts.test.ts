@@ -24,6 +24,8 @@ beforeAll(async () => {
     to('/try-idle', { retry_policy: { retry_on: 'connect-failure', per_try_idle_timeout: '0.15s' } }),
     to('/max', { max_stream_duration: { max_stream_duration: '0.15s' } }),
     to('/stream', { timeout: '0s' }),
+    to('/told/route', { timeout: '20s' }),
+    to('/told/max', { max_stream_duration: { max_stream_duration: '20s' } }),
     to('/', {}),
   ]
   const route_config = { name: 'r', virtual_hosts: [{ name: 'all', domains: ['*'], routes }] }
@@ -32,7 +34,7 @@ beforeAll(async () => {
       static_resources: {
         listeners: [
           listener('front', port, [hcm({ route_config, access_log })]),
-          listener('idle', idlePort, [hcm({ stat_prefix: 'idle', route_config, access_log, stream_idle_timeout: '0.2s' })]),
+          listener('idle', idlePort, [hcm({ stat_prefix: 'idle', route_config, access_log, stream_idle_timeout: '1s' })]),
         ],
         clusters: [staticCluster('app', origin.port)],
       },
@@ -96,26 +98,26 @@ describe('a stream that has begun', () => {
       const timer = setInterval(() => {
         events++
         socket.write('3\r\none\r\n')
-        if (events < 10) return
+        if (events < 6) return
         clearInterval(timer)
         socket.write('0\r\n\r\n')
-      }, 60)
+      }, 250)
     }
     const answer = await fetchOnce(idlePort, path)
-    expect(answer.body).toBe('one'.repeat(10))
+    expect(answer.body).toBe('one'.repeat(6))
   })
 
   it('idle_timeout 0 of the route lifts the connection manager’s', async () => {
     origin.respond = (_, socket) => {
       socket.write(chunkedHead)
-      setTimeout(() => socket.write('3\r\none\r\n0\r\n\r\n'), 500)
+      setTimeout(() => socket.write('3\r\none\r\n0\r\n\r\n'), 1_500)
     }
     expect((await fetchOnce(idlePort, '/no-idle/quiet')).body).toBe('one')
   })
 
   it('x-envoy-expected-rq-timeout-ms tells the server what it has, and nothing where there is no timeout', async () => {
     origin.respond = (request, socket) => void socket.write(http(request.headers.get('x-envoy-expected-rq-timeout-ms') ?? 'none'))
-    const told = await Promise.all(['/route', '/plain', '/stream', '/max'].map(path => fetchOnce(port, path)))
-    expect(told.map(answer => answer.body)).toEqual(['150', '15000', 'none', 'none'])
+    const told = await Promise.all(['/told/route', '/plain', '/stream', '/told/max'].map(path => fetchOnce(port, path)))
+    expect(told.map(answer => answer.body)).toEqual(['20000', '15000', 'none', 'none'])
   })
 })

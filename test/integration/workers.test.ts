@@ -237,7 +237,7 @@ describe('hosts are judged once, for all workers', () => {
           load_assignment: assignment('app', [one.port, bad.port]),
           health_checks: [
             {
-              timeout: '1s',
+              timeout: '60s',
               interval: '3600s',
               no_traffic_interval: '3600s',
               unhealthy_threshold: 1,

@@ -225,6 +225,6 @@ it('tells our control plane where its admin listens, also where any port was ask
     const { Streams } = (await (await fetch(`${url}/outrigger/proxies/web-sidecar-proxy`)).json()) as { Streams: { Admin?: string }[] }
     return Streams[0]?.Admin
   }
-  await expect.poll(told, { timeout: 10_000 }).toBe(started.value.adminAddress)
+  await expect.poll(told).toBe(started.value.adminAddress)
   expect(started.value.adminAddress).not.toMatch(/:0$/)
 })

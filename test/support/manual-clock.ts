@@ -40,6 +40,11 @@ export class ManualClock implements WallClock {
     return this.timers.length
   }
 
+  /** How long each of them has to run. */
+  get delays(): number[] {
+    return this.timers.map(({ at }) => at - this.time)
+  }
+
   advance(ms: number): void {
     const end = this.time + ms
     for (;;) {

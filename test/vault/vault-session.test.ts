@@ -70,11 +70,14 @@ const appRole: VaultLogin = {
   secretIdFile: '',
 }
 
-/** The renewal that the clock has set off has been answered. */
-async function settled(vault: FakeVault, path: string, count: number): Promise<void> {
-  while (vault.paths.filter(each => each === path).length < count) await new Promise(resolve => setTimeout(resolve, 1))
-  // The answer is still to be read.
-  await new Promise(resolve => setTimeout(resolve, 20))
+/** The timeout of a request that is under way, while the clock stands. */
+const REQUEST_TIMEOUT_MS = 10_000
+
+/** The renewal that the clock has set off has come to Vault, and its answer to the session. */
+async function settled(vault: FakeVault, clock: ManualClock, path: string, count: number): Promise<void> {
+  const isAnswered = (): boolean => vault.paths.filter(each => each === path).length >= count && !clock.delays.includes(REQUEST_TIMEOUT_MS)
+  do await new Promise(resolve => setImmediate(resolve))
+  while (!isAnswered())
 }
 
 describe('login', () => {
@@ -108,7 +111,7 @@ describe('login', () => {
     file('secret', 'secret-two\n')
     vault.logins.set('approle', { role_id: 'role-one', secret_id: 'secret-two' })
     clock.advance(400_000)
-    await settled(vault, 'POST auth/approle/login', 2)
+    await settled(vault, clock, 'POST auth/approle/login', 2)
     expect(await word(session)).toBe('one')
     expect(vault.seen.at(-1)!.token).toBe('hvs.granted-2')
   })
@@ -146,7 +149,7 @@ describe('the token', () => {
       clock.advance(399_000)
       expect(vault.paths.filter(path => path === 'POST auth/token/renew-self')).toHaveLength(round - 1)
       clock.advance(1_000)
-      await settled(vault, 'POST auth/token/renew-self', round)
+      await settled(vault, clock, 'POST auth/token/renew-self', round)
     }
     expect(await word(session)).toBe('one')
     expect(vault.paths.filter(path => path.includes('login'))).toHaveLength(1)
@@ -159,9 +162,9 @@ describe('the token', () => {
     const session = open(vault, appRole, clock)
     await word(session)
     clock.advance(400_000)
-    await settled(vault, 'POST auth/token/renew-self', 1)
+    await settled(vault, clock, 'POST auth/token/renew-self', 1)
     clock.advance(400_000)
-    await settled(vault, 'POST auth/approle/login', 2)
+    await settled(vault, clock, 'POST auth/approle/login', 2)
     expect(await word(session)).toBe('one')
     expect(problems).toEqual([])
   })
@@ -176,7 +179,7 @@ describe('the token', () => {
     await word(session)
     await word(short)
     clock.advance(400_000)
-    await settled(vault, 'POST auth/token/renew-self', 1)
+    await settled(vault, clock, 'POST auth/token/renew-self', 1)
     expect(problems).toEqual(['the token of the configuration is not renewable and ends in 200 s: give another one'])
     clock.advance(300_000)
     expect(await word(session)).toBe('one')
@@ -233,14 +236,14 @@ describe('the token', () => {
     const login = vault.logins.get('approle')!
     vault.logins.delete('approle')
     clock.advance(400_000)
-    await settled(vault, 'POST auth/approle/login', 2)
+    await settled(vault, clock, 'POST auth/approle/login', 2)
     expect(await word(session)).toBe('one')
     clock.advance(5_000)
-    await settled(vault, 'POST auth/approle/login', 3)
+    await settled(vault, clock, 'POST auth/approle/login', 3)
     expect(problems).toEqual(['the token could not be renewed: Vault: POST auth/approle/login: HTTP 403: permission denied'])
     vault.logins.set('approle', login)
     clock.advance(5_000)
-    await settled(vault, 'POST auth/approle/login', 4)
+    await settled(vault, clock, 'POST auth/approle/login', 4)
     expect(await word(session)).toBe('one')
     expect(vault.seen.at(-1)!.token).toBe('hvs.granted-2')
   })

@@ -2,6 +2,7 @@
 // what they ask gRPC services. Goes cluster -> pick -> pool -> UpstreamRequest like every request. The answer is whole or a failure, and
 // comes exactly once and never from inside send(). Bounds: MAX_ASYNC_REQUESTS under way, MAX_ASYNC_RESPONSE_BYTES a body.
 
+import { systemClock, type Timer } from '../../io/clock.js'
 import type { RouterHandles } from '../../metrics/stat-names.js'
 import type { GrpcService } from '../../model/grpc-service.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
@@ -245,7 +246,7 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
   private upstream: UpstreamRequest | null = null
   private head: RequestHead | null = null
   private requestBody: Buffer | null = null
-  private timer: NodeJS.Timeout | null = null
+  private timer: Timer | null = null
   private response: ResponseHead | null = null
   private readonly chunks: Buffer[] = []
   private bytes = 0
@@ -270,11 +271,10 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
     this.head = head
     this.requestBody = body
     if (timeoutMs === 0) return
-    this.timer = setTimeout(() => {
+    this.timer = systemClock.after(timeoutMs, () => {
       if (this.upstream !== null) this.upstream.host.cluster.traffic.main.upstream_rq_timeout.value++
       this.settle({ kind: 'failure', reason: 'timeout', message: `no answer within ${timeoutMs} ms` })
-    }, timeoutMs)
-    this.timer.unref()
+    })
   }
 
   startOnTarget(target: GrpcTargetCall): void {
@@ -365,7 +365,7 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
 
   private release(): void {
     this.client.active--
-    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer?.cancel()
     this.upstream?.cancel()
     this.target?.release()
   }

@@ -1,6 +1,7 @@
 // request_mirror_policies: a copy of the request to a shadow cluster, whose response is read and dropped. It never delays or fails
 // the request it copies. Bodies are mirrored while they fit the replay buffer (Envoy buffers the whole request too).
 
+import { systemClock, type Timer } from '../../io/clock.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { Priority, UpstreamPools } from '../client/upstream-pools.js'
@@ -43,7 +44,7 @@ export class Mirror implements UpstreamRequestOwner {
   private readonly head: RequestHead
   private readonly upstream: UpstreamRequest
   private readonly running: MirrorUpstreams['pools']['mirrors']
-  private readonly timer: NodeJS.Timeout
+  private readonly timer: Timer
   private body: Buffer = EMPTY
   private finished = false
   private counted = false
@@ -63,8 +64,7 @@ export class Mirror implements UpstreamRequestOwner {
     if (!keepHost) this.head.authority = shadowHost(this.head.authority)
     const pool = pools.poolFor(host, pools.protocolFor(host, this.head), PRIORITY, '')
     this.upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(PRIORITY), 1)
-    this.timer = setTimeout(() => this.timedOut(), MIRROR_TIMEOUT_MS)
-    this.timer.unref()
+    this.timer = systemClock.after(MIRROR_TIMEOUT_MS, () => this.timedOut())
     this.running.active++
     this.running.total.value++
   }
@@ -137,7 +137,7 @@ export class Mirror implements UpstreamRequestOwner {
     // What was answered took its time; what was cut off says nothing of it.
     if (this.answered) host.cluster.traffic.chargeTime(performance.now() - this.sentAt, true, false)
     this.running.active--
-    clearTimeout(this.timer)
+    this.timer.cancel()
     this.upstream.cancel()
   }
 }

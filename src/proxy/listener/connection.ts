@@ -2,6 +2,7 @@
 // network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
 
 import type { Socket } from 'node:net'
+import { heldClock, type Timer } from '../../io/clock.js'
 import { guardSocket } from '../../io/socket-guard.js'
 import { type SocketDestination, unmapped } from '../../io/socket-options.js'
 import type { AsyncCall } from '../../l7/client/async-client.js'
@@ -49,7 +50,7 @@ export class Connection {
   private secured: Socket
   private http: DownstreamConnection | null = null
   private tcp: TcpProxySession | null = null
-  private timer: NodeJS.Timeout | null = null
+  private timer: Timer | null = null
   private readonly state: FilterState = { cluster: '', metadata: [], releases: [] }
   private inspecting = false
   /** When the TLS handshake began; 0: it has not. */
@@ -122,7 +123,7 @@ export class Connection {
     }
     main.downstream_pre_cx_active.value++
     this.inspecting = true
-    if (model.listenerFiltersTimeoutMs > 0) this.timer = setTimeout(() => this.onInspectionTimeout(), model.listenerFiltersTimeoutMs)
+    if (model.listenerFiltersTimeoutMs > 0) this.timer = heldClock.after(model.listenerFiltersTimeoutMs, () => this.onInspectionTimeout())
     this.helloRead = matcher.needsClientHello
     this.readFirst(null, inspectors, early => {
       this.clearTimer()
@@ -166,7 +167,7 @@ export class Connection {
   }
 
   private clearTimer(): void {
-    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer?.cancel()
     this.timer = null
   }
 
@@ -209,7 +210,7 @@ export class Connection {
       this.socket.destroy()
       return
     }
-    this.timer = setTimeout(() => this.onHandshakeTimeout(), this.handshakeTimeoutMs(chain))
+    this.timer = heldClock.after(this.handshakeTimeoutMs(chain), () => this.onHandshakeTimeout())
     this.handshakeSince = performance.now()
     if (this.helloRead) {
       this.secure(tls, early)
@@ -424,9 +425,9 @@ export class Connection {
   rescaleTimeouts(): void {
     if (this.http !== null) this.http.rescaleTimeouts()
     else if (this.info === null && this.timer !== null && this.handshakeSince > 0) {
-      clearTimeout(this.timer)
+      this.timer.cancel()
       const leftMs = this.handshakeSince + this.handshakeTimeoutMs(this.chain!) - performance.now()
-      this.timer = setTimeout(() => this.onHandshakeTimeout(), Math.max(0, leftMs))
+      this.timer = heldClock.after(leftMs, () => this.onHandshakeTimeout())
     }
   }
 

@@ -3,6 +3,7 @@
 
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { heldClock, type Timer } from '../../io/clock.js'
 import { guardSocket } from '../../io/socket-guard.js'
 import type { Address } from '../../model/address.js'
 import { formatAddress } from '../../model/address.js'
@@ -57,7 +58,7 @@ export class Dial {
   private readonly options: DialOptions
   private socket: net.Socket | null
   private tlsSocket: TLSSocket | null = null
-  private timer: NodeJS.Timeout | null
+  private timer: Timer | null
   private readonly onTlsError = (error: NodeJS.ErrnoException): void => {
     this.options.tls!.onHandshakeError(error)
     this.fail({ kind: 'tls', message: describe(error) })
@@ -79,9 +80,8 @@ export class Dial {
           })
     guardSocket(socket)
     this.socket = socket
-    this.timer = setTimeout(
-      () => this.fail({ kind: 'timeout', message: `no connection within ${options.timeoutMs} ms` }),
-      options.timeoutMs,
+    this.timer = heldClock.after(options.timeoutMs, () =>
+      this.fail({ kind: 'timeout', message: `no connection within ${options.timeoutMs} ms` }),
     )
     socket.on('error', (error: NodeJS.ErrnoException) =>
       this.fail({ kind: this.tlsSocket === null ? 'refused' : 'tls', message: describe(error) }),
@@ -141,7 +141,7 @@ export class Dial {
 
   /** Stop listening; whoever takes the socket adds its own listeners in the same turn. */
   private settle(): void {
-    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer?.cancel()
     this.timer = null
     const socket = this.tlsSocket ?? this.socket
     // The TLS context's own listener stays: it ends the connection over a record that is broken.

@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto'
 import { connect } from 'node:net'
 import type { Packet } from 'dns-packet'
+import { heldClock } from '../../io/clock.js'
 import { decodeDnsMessage, encodeDnsMessage } from '../../io/dns-message.js'
 
 export interface AddressRecord {
@@ -49,9 +50,9 @@ function exchange(server: string, message: Buffer, timeoutMs: number): Promise<B
     const socket = connect(endpointOf(server))
     const chunks: Buffer[] = []
     let received = 0
-    const timer = setTimeout(() => end(failure('ETIMEOUT')), timeoutMs)
+    const timer = heldClock.after(timeoutMs, () => end(failure('ETIMEOUT')))
     const end = (error: Error | null): void => {
-      clearTimeout(timer)
+      timer.cancel()
       socket.destroy()
       if (error !== null) reject(error)
     }

@@ -185,7 +185,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     `${GO_CONTROL_PLANE}: google_grpc in the clear`,
     'integration/xds-google-grpc.test.ts: TLS by ssl_credentials, tokens by access_token and from a file',
     'xds/resources/google-grpc.test.ts: a service that is not there is refused by name',
-    'xds/resources/http-filters.test.ts: a token of google_grpc in the clear',
+    'xds/resources/http-filters/http-filters.test.ts: a token of google_grpc in the clear',
     'l7/client/grpc-targets.test.ts: no more than MAX_GRPC_TARGETS are in use at once',
   ),
   REST: claim('l7/client/async-client.test.ts: gives up on an answer that is too long'),

@@ -66,6 +66,7 @@ const serverHandler: ServerHandler = {
     stream.sendData(BODY, true)
   },
   onBadRequest() {},
+  onRefusedHead() {},
   onIdle() {},
   onHeadPending() {},
   onConnectionError(error) {

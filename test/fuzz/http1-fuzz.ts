@@ -175,6 +175,7 @@ function fuzzServer(random: Random): void {
         assert.ok(error.status >= 400 && error.status < 600)
         stream.sendHead(response(error.status), true)
       },
+      onRefusedHead() {},
       onIdle() {
         idles++
         assert.equal(codec.activeStreams, 0)

@@ -141,6 +141,7 @@ function fuzzServer(below: Below): void {
       onBadRequest(stream, error) {
         stream.sendHead(response(error.status), true)
       },
+      onRefusedHead() {},
       onIdle() {},
       onHeadPending() {},
       onConnectionError() {},

@@ -289,7 +289,7 @@ describe('no tunnel', () => {
     const client = await dial('refused')
     client.write('early')
     await closing(client)
-    await proxy.untilLog(/LOG refused \S*UF\S* .*status 403/)
+    await proxy.untilLog(/LOG refused \S*UF\S* .*status_403/)
     expect(refusing.requests.map(request => [request.method, request.path])).toEqual(Array(3).fill(['CONNECT', 'db.internal:5432']))
     expect(await stat('cluster.refused.upstream_cx_connect_attempts_exceeded')).toBe(1)
   })
@@ -303,7 +303,7 @@ describe('no tunnel', () => {
   it('nor is an endpoint that cannot be reached', async () => {
     const client = await dial('down')
     await closing(client)
-    await proxy.untilLog(/LOG down \S*UF\S* .*ECONNREFUSED/)
+    await proxy.untilLog(/LOG down \S*UF\S* .*Connection_refused/)
     expect(await stat('cluster.down.upstream_cx_connect_fail')).toBe(2)
   })
 })

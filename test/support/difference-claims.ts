@@ -20,6 +20,7 @@ const XDS_CLIENT_SOTW = 'xds/client/client-sotw.test.ts'
 const TLS = 'mtls/tls/tls-handshake.test.ts'
 const RESTART = 'integration/hot-restart.test.ts'
 const WORKERS = 'integration/workers.test.ts'
+const ALONE = 'integration/refusals-end-alone.test.ts'
 const DRAIN = 'integration/drain.test.ts'
 
 export const CLAIMS: Readonly<Record<string, Claim>> = {
@@ -77,7 +78,9 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/tcp-proxy.test.ts: shows a denied client nothing and dials nothing for it',
     'integration/network-ext-authz.test.ts: before anything is dialled',
   ),
-  'RBAC deny rules on repeated headers': claim('l7/match/header-matcher.test.ts: lets a denying rule see each value and the joined list'),
+  'RBAC deny rules and matches of routes on repeated': claim(
+    'l7/match/header-matcher.test.ts: lets a denying rule see each value and the joined list',
+  ),
   "a peer's certificate, where": claim(`${TLS}: with two SPIFFE ids`, `${TLS}: with no URI SAN`),
   'SPIFFE ids in RBAC': claim(
     'l7/rbac/rbac-engine.test.ts: need a validated certificate to allow, and any to deny',
@@ -124,7 +127,12 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '`SETTINGS_NO_RFC7540_PRIORITIES`': claim(`${ATTACKS}: HTTP/2 frames`),
   'a 426 with `Upgrade`': claim(`${ATTACKS}: answers of a hostile origin`),
   'an empty `x-forwarded-proto`': claim(`${ATTACKS}: HTTP/1 requests`),
-  '`Expect: 100-continue` without a body': claim(`${ATTACKS}: HTTP/1 requests`),
+  '`Expect: 100-continue` without a body': claim(`${ATTACKS}: HTTP/1 requests`, `${HTTP1}: Expect: 100-continue is told, once per message`),
+  'an upgrade that the upstream answers with 2xx': claim('integration/websocket.test.ts: is no tunnel because a 200 says'),
+  'a tunnel over HTTP/1 that ends': claim(`${ALONE}: of a WebSocket that ends`),
+  'an upstream that breaks off behind an interim': claim(`${ALONE}: is tried again where it broke off behind an interim response`),
+  'a field that comes several times': claim(`${ALONE}: that a field that came twice goes on twice`),
+  'an upgrade to an HTTP/2 upstream that has not': claim(`${HTTP2_CLIENT}: extended CONNECT only when the server takes it`),
   'responses: space before a colon': claim(`${HTTP1_ANSWERS}: obs-fold becomes SP, white space before a colon goes`),
   '103 and other 1xx': claim(`${ATTACKS}: answers of a hostile origin`),
   'HTTP/1 trailers': claim(`${HTTP1}: chunked: Transfer-Encoding and extensions are gone, trailers come`),

@@ -56,6 +56,7 @@ export function echoPair(): BenchPair {
     onBadRequest(_stream, error) {
       throw new Error(error.message)
     },
+    onRefusedHead() {},
     onIdle() {},
     onHeadPending() {},
     onConnectionError(error) {

@@ -145,6 +145,7 @@ export function serverEnd(
       streams.push(stream)
       stream.sendHead(response(error.status), true)
     },
+    onRefusedHead() {},
     onIdle() {
       log.add('idle')
     },

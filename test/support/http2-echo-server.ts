@@ -85,6 +85,7 @@ export function echoHandler(): ServerHandler {
       stream.sendHead({ status: error.status, reason: '', version: 'HTTP/2', headers, contentLength: -1, upgraded: false }, false)
       stream.sendData(Buffer.from(error.message), true)
     },
+    onRefusedHead() {},
     onIdle() {},
     onHeadPending() {},
     onConnectionError() {},

@@ -196,6 +196,8 @@ export class ServerProbe {
   readonly heads: RequestHead[] = []
   readonly streams = new Map<number, ServerStream>()
   readonly errors: CodecError[] = []
+  /** Details of heads that got no answer. */
+  readonly refused: string[] = []
   readonly options
   readonly codec: Http2ServerCodec
   readonly decoder = new HpackDecoder(1000, 1 << 20)
@@ -220,6 +222,7 @@ export class ServerProbe {
           this.streams.set(http2StreamId(stream), stream)
           stream.sendHead(response(error.status), true)
         },
+        onRefusedHead: error => void this.refused.push(error.details),
         onIdle: () => this.log.push('idle'),
         onHeadPending: pending => this.log.push(`head-pending ${pending}`),
         onConnectionError: error => {

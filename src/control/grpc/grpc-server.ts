@@ -157,6 +157,7 @@ export class GrpcServer {
         else call.expectMessage()
       },
       onBadRequest: stream => stream.reset('protocol-error'),
+      onRefusedHead() {},
       onIdle() {},
       onHeadPending() {},
       onConnectionError() {},

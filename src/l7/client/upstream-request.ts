@@ -110,12 +110,13 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
         this.fail({ kind: 'overflow', why: this.breakers.describe(failure.limit) })
         return
       case 'closed':
-        this.fail({ kind: 'connect-failure', why: 'the endpoint was removed', tls: false })
+        this.fail({ kind: 'connect-failure', why: 'the endpoint was removed', reason: 'the endpoint was removed', tls: false })
         return
       case 'connect':
         this.fail({
           kind: failure.failure.kind === 'timeout' ? 'connect-timeout' : 'connect-failure',
           why: failure.failure.message,
+          reason: failure.failure.reason,
           tls: failure.failure.kind === 'tls',
         })
     }

@@ -23,8 +23,8 @@ const WRITE_WATERMARK_BYTES = 1024 * 1024
 
 export interface TunnelListener {
   onTunnelOpen(tunnel: UpstreamTunnel): void
-  /** Before it was open. Called at most once, and never after onTunnelOpen. */
-  onTunnelFailure(kind: TunnelFailure, why: string): void
+  /** Before it was open. Called at most once, and never after onTunnelOpen. `reason`: what access logs show of `why`. */
+  onTunnelFailure(kind: TunnelFailure, why: string, reason: string): void
 }
 
 /** overflow: a circuit breaker, naming its limit. refused: the endpoint was reached, and wants no tunnel of this caller. */
@@ -91,7 +91,7 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
   onUpstreamFailure(_request: UpstreamRequest, failure: UpstreamFailure): void {
     const why = failureText(failure)
     if (this.opened) this.destroy(new Error(why))
-    else this.refuse(kindOf(failure), why)
+    else this.refuse(kindOf(failure), why, failure.kind === 'connect-failure' ? failure.reason : why)
   }
 
   onUpstreamDrain(): void {
@@ -100,10 +100,10 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
     blocked?.()
   }
 
-  private refuse(kind: TunnelFailure, why: string): void {
+  private refuse(kind: TunnelFailure, why: string, reason = why): void {
     if (this.destroyed) return
     this.destroy()
-    this.listener.onTunnelFailure(kind, why)
+    this.listener.onTunnelFailure(kind, why, reason)
   }
 
   private endRead(): void {

@@ -124,6 +124,8 @@ export interface ServerHandler {
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): void
   /** The request cannot be parsed or breaks a limit; answer locally (HTTP/1: the codec closes after it). No stream.events needed. */
   onBadRequest(stream: ServerStream, error: CodecError, partial: RequestHead | null): void
+  /** HTTP/2: the head is malformed, and its stream was reset; there is nothing to answer. */
+  onRefusedHead(error: CodecError): void
   /** Nothing is in flight any more (called on each transition to idle) — for idle timers and drain. */
   onIdle(): void
   /** First byte of a new message after idle (headers timeout starts); `false` after the head is complete. */

@@ -6,9 +6,11 @@ import type { HeaderList } from './header-list.js'
 
 const JOINED_FIELDS = new Set(
   (
-    'accept accept-encoding accept-language access-control-request-headers access-control-request-method authorization cache-control ' +
-    'connection content-encoding content-type cookie expect forwarded host keep-alive origin te transfer-encoding upgrade user-agent ' +
-    'vary via x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id'
+    'accept accept-encoding access-control-allow-origin access-control-expose-headers access-control-request-headers ' +
+    'access-control-request-method age authorization cache-control connection content-encoding content-type date etag expect ' +
+    'grpc-message grpc-status grpc-timeout host if-match if-modified-since if-none-match keep-alive location origin pragma referer ' +
+    'server te transfer-encoding upgrade user-agent vary via x-client-trace-id x-envoy-attempt-count x-forwarded-for ' +
+    'x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id'
   ).split(' '),
 )
 

@@ -226,7 +226,7 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['START_TIME_LOCAL', time(info => info.startTimeMs, true)],
   ['EMIT_TIME', time(() => Date.now(), false)],
   ['EMIT_TIME_LOCAL', time(() => Date.now(), true)],
-  ['PROTOCOL', plain(info => info.request?.version)],
+  ['PROTOCOL', plain(info => info.request?.version ?? orNothing(info.refusedProtocol))],
   ['UPSTREAM_PROTOCOL', plain(info => orNothing(info.upstreamProtocol))],
   ['RESPONSE_CODE', plain(info => info.responseCode)],
   [
@@ -261,7 +261,7 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['FILTER_CHAIN_NAME', plain(info => orNothing(toByteString(info.connection.filterChainName)))],
   ['UPSTREAM_CLUSTER', plain(info => orNothing(toByteString(info.upstreamHost?.cluster.config.altStatName || info.upstreamCluster)))],
   ['UPSTREAM_CLUSTER_RAW', plain(info => orNothing(toByteString(info.upstreamCluster)))],
-  ['UPSTREAM_TRANSPORT_FAILURE_REASON', plain(info => orNothing(toByteString(info.upstreamTransportFailureReason)))],
+  ['UPSTREAM_TRANSPORT_FAILURE_REASON', plain(info => orNothing(toByteString(info.upstreamTransportFailureReason).replace(/\s/g, '_')))],
   ['UPSTREAM_REQUEST_ATTEMPT_COUNT', plain(info => info.upstreamRequestAttemptCount)],
   ['REQUESTED_SERVER_NAME', requestedServerName],
   ['LISTENER_NAME', plain(info => orNothing(toByteString(info.connection.listenerName)))],

@@ -1,7 +1,6 @@
 // What the request path needs of gRPC: recognising it, its status in headers, its timeout, and how HTTP and gRPC statuses map to each
 // other (envoy Grpc::Common and Grpc::Utility; gRPC's own mapping of HTTP statuses). Pure; HOT where it reads heads.
 
-import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 
@@ -97,14 +96,13 @@ export function grpcToHttpStatus(status: number): number {
   }
 }
 
-/** `message` is ready for the grpc-message field. `grpcStatus`: instead of what `httpStatus` maps to. */
+/** `body` is a byte string; `message` is ready for the grpc-message field. `grpcStatus`: instead of what `httpStatus` maps to. */
 export function grpcLocalReply(httpStatus: number, body: string, grpcStatus?: number): { grpcStatus: number; message: string } {
   return { grpcStatus: grpcStatus ?? httpToGrpcStatus(httpStatus), message: encodeGrpcMessage(body) }
 }
 
-/** Percent-encodes everything but printable ASCII, and `%` (gRPC over HTTP/2, Status-Message). */
-export function encodeGrpcMessage(text: string): string {
-  const bytes = toByteString(text)
+/** Percent-encodes everything but printable ASCII, and `%` (gRPC over HTTP/2, Status-Message). `bytes`: UTF-8, a character each. */
+export function encodeGrpcMessage(bytes: string): string {
   if (!/[^\x20-\x24\x26-\x7e]/.test(bytes)) return bytes
   return bytes.replace(/[^\x20-\x24\x26-\x7e]/g, char => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
 }
@@ -155,9 +153,9 @@ export interface GrpcTimeoutRules {
 }
 
 /**
- * The timeout of a gRPC request in ms where the route takes it from `grpc-timeout`; 0 = none at all; null = the route does not, or
+ * The timeout of a gRPC request in ms where the route takes it from `grpc-timeout`; 0 = none at all (max_grpc_timeout); null = the route does not, or
  * (grpc_timeout_header_max only) the client named none, and the route's own timeout holds.
- *   max_stream_duration.grpc_timeout_header_max: min(header, max), 0 = no cap, less the offset.
+ *   max_stream_duration.grpc_timeout_header_max: min(header, max), 0 = no cap, less the offset; a header of 0 has passed already.
  *   max_grpc_timeout (deprecated): likewise, and a client that names no timeout has an infinite one, capped too.
  */
 export function clampGrpcTimeout(headers: HeaderList, rules: GrpcTimeoutRules): number | null {
@@ -165,7 +163,7 @@ export function clampGrpcTimeout(headers: HeaderList, rules: GrpcTimeoutRules): 
     const asked = grpcTimeoutMs(headers)
     if (asked === null) return null
     const max = rules.grpcTimeoutHeaderMaxMs
-    const capped = max > 0 && (asked === 0 || asked > max) ? max : asked
+    const capped = max > 0 && asked > max ? max : asked
     const offset = rules.grpcTimeoutHeaderOffsetMs ?? 0
     // An offset never makes a timeout infinite.
     return offset > 0 && offset < capped ? capped - offset : capped

@@ -67,7 +67,7 @@ export function encodeLogEntry(target: GrpcLogTarget, info: StreamInfo): Buffer 
     writer.message(2, connection => connection.uint(1, info.bytesReceived).uint(2, info.bytesSent))
     return writer.finish()
   }
-  writer.uint(2, VERSIONS.get(info.request?.version ?? '') ?? 0)
+  writer.uint(2, VERSIONS.get(info.request?.version ?? info.refusedProtocol) ?? 0)
   writer.message(3, request => writeRequest(request, info, target))
   writer.message(4, response => writeResponse(response, info, target))
   return writer.finish()

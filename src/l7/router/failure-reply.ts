@@ -16,7 +16,7 @@ export function failureReply(failure: UpstreamFailure, retried: boolean): LocalR
 function firstReply(failure: UpstreamFailure): LocalReply {
   const code = replyCodeOf(failure)
   // As in Envoy, a connect timeout has no transport failure reason: the endpoint's address is not the client's to know.
-  const reply = localReply(code, 'why' in failure && failure.kind !== 'connect-timeout' ? failure.why : '')
+  const reply = localReply(code, failure.kind === 'overflow' ? failure.why : failure.kind === 'connect-failure' ? failure.reason : '')
   // As Envoy, a refused connection is told to the client without its address; log and details have it.
   if (failure.kind === 'connect-failure' && !failure.tls) return { ...reply, body: localReply(code, '').body }
   return reply

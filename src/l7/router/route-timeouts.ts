@@ -36,18 +36,28 @@ export function streamDuration(request: RequestHead, forward: CompiledForward, i
   const { headers } = request
   const asked = forward.grpcTimeoutHeaderMaxMs === null ? null : clampGrpcTimeout(headers, forward)
   const ms = asked ?? forward.maxStreamDurationMs ?? generalMs ?? 0
-  if (ms > 0 && isGrpc) headers.set('grpc-timeout', formatGrpcTimeout(ms))
-  return ms
+  if (isGrpc && (ms > 0 || asked === 0)) headers.set('grpc-timeout', formatGrpcTimeout(ms))
+  // A client whose time is over hears so at once; 0 would be no limit.
+  return asked === 0 ? 1 : ms
 }
 
-/** With a per-try timeout shorter than the whole, the upstream is told that one (Envoy FilterUtility::finalTimeout). */
-export function tellExpectedTimeout(request: RequestHead, forward: CompiledForward, timeoutMs: number, suppress: boolean): void {
-  if (timeoutMs <= 0 || suppress) {
-    request.headers.remove(EXPECTED_HEADER)
-    return
-  }
+/**
+ * With a per-try timeout shorter than the whole, the upstream is told that one (Envoy FilterUtility::setTimeoutHeaders); with
+ * max_grpc_timeout a gRPC server is told the same in its own words.
+ */
+export function tellExpectedTimeout(
+  request: RequestHead,
+  forward: CompiledForward,
+  timeoutMs: number,
+  isGrpc: boolean,
+  suppress: boolean,
+): void {
+  const { headers } = request
   const perTry = forward.retry?.perTryTimeoutMs ?? null
-  request.headers.setLower(EXPECTED_HEADER, String(perTry !== null && perTry > 0 && perTry < timeoutMs ? perTry : timeoutMs))
+  const ms = perTry !== null && perTry > 0 && (timeoutMs <= 0 || perTry < timeoutMs) ? perTry : timeoutMs
+  if (ms <= 0 || suppress) headers.remove(EXPECTED_HEADER)
+  else headers.setLower(EXPECTED_HEADER, String(ms))
+  if (ms > 0 && isGrpc && forward.maxGrpcTimeoutMs !== null && !forward.limitsDuration) headers.set('grpc-timeout', formatGrpcTimeout(ms))
 }
 
 /** A retry tells the upstream what is left of the route timeout, `elapsedMs` of which have passed. */
@@ -96,9 +106,8 @@ export class RouteTimeouts {
       origin = expected === undefined ? 'header x-envoy-upstream-rq-timeout-ms' : 'header x-envoy-expected-rq-timeout-ms'
     }
     if (expected === undefined && header !== undefined) request.headers.remove(TIMEOUT_HEADER)
-    const isTunnel = request.upgrade !== '' || request.method === 'CONNECT'
-    this.routeMs = isTunnel ? (forward.timeoutMs ?? 0) : routeMs
-    this.origin = isTunnel ? 'route' : origin
+    this.routeMs = routeMs
+    this.origin = origin
   }
 
   armRoute(): void {

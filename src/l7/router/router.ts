@@ -207,7 +207,7 @@ export class Router
     this.timeouts = timeouts
     const { maxStreamDurationMs } = cluster.config.http.common
     if (maxStreamDurationMs !== null && maxStreamDurationMs > 0) timeouts.armUpstreamMax(maxStreamDurationMs)
-    tellExpectedTimeout(request, forward, timeouts.routeMs, runtime.routerConfig.suppressEnvoyHeaders)
+    tellExpectedTimeout(request, forward, timeouts.routeMs, isGrpc, runtime.routerConfig.suppressEnvoyHeaders)
   }
 
   /** pick -> acquire: choose an endpoint and ask its pool for a connection. Also the way of every retry and hedge. HOT. */

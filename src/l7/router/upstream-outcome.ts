@@ -157,7 +157,7 @@ function chargeFailure(info: StreamInfo, upstream: UpstreamRequest, failure: Ups
   switch (failure.kind) {
     case 'connect-failure':
       cluster.recordConnectFailure(host)
-      info.upstreamTransportFailureReason = failure.why
+      info.upstreamTransportFailureReason = failure.reason
       host.stats.rqError++
       break
     case 'connect-timeout':

@@ -8,7 +8,7 @@ import { LazyTimer } from '../../io/lazy-timer.js'
 import { everySecond, type Swept } from '../../io/second-sweep.js'
 import { ownBytes, readShared } from '../../io/shared-read.js'
 import { SocketTransport } from '../../io/socket-transport.js'
-import type { Codec, CodecError, RequestHead, ServerHandler, ServerStream } from '../codec/codec.js'
+import type { Codec, CodecError, HttpVersion, RequestHead, ServerHandler, ServerStream } from '../codec/codec.js'
 import { headerCase, headLimits } from '../codec/codec-options.js'
 import { HeaderList } from '../codec/header-list.js'
 import { Http1ServerCodec } from '../codec/http1/server-codec.js'
@@ -55,6 +55,8 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   /** The client's FIN came while requests of it ran: they are gone before the socket is. */
   private leftRequests = false
   private protocolError = false
+  /** A request has begun whose head is not complete. */
+  private insideHead = false
   private readonly startedAt = performance.now()
   private readonly onClosed: (connection: DownstreamConnection) => void
   private readonly drainClose: () => boolean
@@ -251,6 +253,8 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     const { stats } = runtime
     this.protocolError = true
     stats.downstream_rq_total.value++
+    if (stream.version === 'HTTP/2') stats.downstream_rq_http2_total.value++
+    else stats.downstream_rq_http1_total.value++
     if (error.status === 431) stats.downstream_rq_too_large.value++
     else stats.downstream_cx_protocol_error.value++
     if (error.stat !== '') runtime.codecStats.count(error.stat)
@@ -261,18 +265,46 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     headers.append('date', httpDate(Date.now()))
     headers.append('server', runtime.config.serverName)
     if (runtime.config.via !== '') headers.append('via', runtime.config.via)
-    const info = new StreamInfo(this.info, Date.now(), performance.now())
+    const info = this.unreadInfo(stream.version, error.details, ResponseFlag.DownstreamProtocolError)
     info.request = partial
     info.responseCode = error.status
-    info.responseFlags = ResponseFlag.DownstreamProtocolError
-    info.responseCodeDetails = error.details
     info.bytesSent = body.length
-    info.endedAt = performance.now()
     runtime.hcmStats.completed(error.status, runtime.listenerHttp)
     writeAccessLogs(runtime.accessLogs, info)
-    stream.closeAfter()
+    if (stream.version !== 'HTTP/2') stream.closeAfter()
     stream.sendHead(responseHead(error.status, headers, body.length), false)
     stream.sendData(body, true)
+  }
+
+  onRefusedHead(error: CodecError): void {
+    const { stats, accessLogs } = this.runtime
+    stats.downstream_rq_total.value++
+    stats.downstream_rq_http2_total.value++
+    stats.downstream_rq_rx_reset.value++
+    writeAccessLogs(accessLogs, this.unreadInfo('HTTP/2', error.details, ResponseFlag.DownstreamProtocolError))
+  }
+
+  /** What logs say of a request that never became one. */
+  private unreadInfo(protocol: HttpVersion, details: string, flag: number): StreamInfo {
+    const info = new StreamInfo(this.info, Date.now(), performance.now())
+    info.refusedProtocol = protocol
+    info.responseFlags = flag
+    info.responseCodeDetails = details
+    info.endedAt = performance.now()
+    return info
+  }
+
+  /** An HTTP/1 request that ended inside its head; `status` 0: the client left. */
+  private logUnread(status: number, details: string, flag: number): void {
+    const { stats, hcmStats, accessLogs, listenerHttp } = this.runtime
+    this.insideHead = false
+    stats.downstream_rq_total.value++
+    stats.downstream_rq_http1_total.value++
+    if (status === 0) stats.downstream_rq_rx_reset.value++
+    else hcmStats.completed(status, listenerHttp)
+    const info = this.unreadInfo('HTTP/1.1', details, flag)
+    info.responseCode = status
+    writeAccessLogs(accessLogs, info)
   }
 
   onIdle(): void {
@@ -287,6 +319,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   }
 
   onHeadPending(pending: boolean): void {
+    this.insideHead = pending
     const ms = this.runtime.config.requestHeadersTimeoutMs
     if (ms <= 0) return
     if (!pending) {
@@ -302,6 +335,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     stats.downstream_rq_header_timeout.value++
     const reply = localReply('request-headers-timeout', '')
     if (!(this.codec instanceof Http2ServerCodec) && !this.closed) {
+      if (this.insideHead && this.codec !== null) this.logUnread(reply.status, reply.details, 0)
       this.transport.write(
         `HTTP/1.1 ${reply.status} Request Timeout\r\ncontent-length: ${reply.body.length}\r\ncontent-type: text/plain\r\n` +
           `server: ${config.serverName}\r\ndate: ${httpDate(Date.now())}\r\n${config.via === '' ? '' : `via: ${config.via}\r\n`}connection: close\r\n\r\n${reply.body}`,
@@ -370,7 +404,9 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     this.headTimer?.dispose()
     this.ageTimer?.dispose()
     const { stats } = this.runtime
-    const active = this.leftRequests || this.exchanges.length > 0
+    const leftInHead = this.insideHead && this.closedBy === '' && this.codec instanceof Http1ServerCodec
+    if (leftInHead) this.logUnread(0, 'downstream_remote_disconnect', ResponseFlag.DownstreamConnectionTermination)
+    const active = this.leftRequests || leftInHead || this.exchanges.length > 0
     this.codec?.onTransportClose({
       code: this.protocolError ? 'protocol-error' : 'connection-closed',
       details: this.protocolError ? 'codec_error' : 'downstream_remote_disconnect',

@@ -285,11 +285,12 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   }
 
   /**
-   * HTTP/1 cannot say whether a FIN is half of a close or all of it; Envoy takes it for all. What the other side still has to say gets
-   * the time of a delayed close, then both sides go.
+   * HTTP/1 cannot say whether a FIN is half of a close or all of it; Envoy takes it for all, from the client and, in an upgrade, from the
+   * application too. What the other side still has to say gets the time of a delayed close, then both sides go.
    */
   private boundHalfClosed(): void {
-    if (this.stream.version === 'HTTP/2' || this.halfClosed !== null) return
+    const applicationLeft = this.responseEnded && this.request.upgrade !== '' && this.info.upstreamProtocol === 'HTTP/1.1'
+    if ((this.stream.version === 'HTTP/2' && !applicationLeft) || this.halfClosed !== null) return
     this.halfClosed = new LazyTimer(() => {
       this.stream.reset('no-error')
       this.finish()
@@ -376,7 +377,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     }
     const told = info.failure !== '' && this.runtime.explainsTo(info.connection) ? explained(reply, info.failure) : reply
     const { head, body } = prepareLocalReply(this.request, info, this.runtime.localReplyRewriter, this.isGrpc, told, headers)
-    if (!this.body.ended && this.request.contentLength !== 0) this.stream.closeAfter()
+    this.leaveUnreadBody()
     this.showResponse(head)
     if (chain !== null) chain.startLocalResponse(head, body)
     else {
@@ -392,10 +393,15 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.chain?.stopCollecting()
     this.info.responseCodeDetails = details
     this.bareReply = true
-    if (!this.body.ended && this.request.contentLength !== 0) this.stream.closeAfter()
+    this.leaveUnreadBody()
     const head = responseHead(status, headers, 0)
     this.showResponse(head)
     this.chain!.startLocalResponse(head, EMPTY)
+  }
+
+  /** HTTP/1 ends with an answer that comes before the request's end; a stream of HTTP/2 ends alone, its connection carries others. */
+  private leaveUnreadBody(): void {
+    if (!this.body.ended && this.request.contentLength !== 0 && this.stream.version !== 'HTTP/2') this.stream.closeAfter()
   }
 
   /** The response has begun and cannot be finished: the client must see a broken message, never a false end. */

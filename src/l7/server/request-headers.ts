@@ -148,13 +148,14 @@ export function countRefusedTarget(stats: HcmHandles, refused: LocalReply | { re
   else if (refused.details === 'path_normalization_failed') stats.downstream_rq_failed_path_normalization.value++
 }
 
+/** What the client calls it by itself goes first, as in Envoy: a target with a scheme, `:scheme`. x-forwarded-proto says what those before us saw. */
 function schemeOf(head: RequestHead, tls: boolean): string {
+  if (head.scheme === 'http' || head.scheme === 'https') return head.scheme
   const forwarded = head.headers.get('x-forwarded-proto')
   if (forwarded !== undefined) {
     const lower = forwarded.toLowerCase()
     if (lower === 'http' || lower === 'https') return lower
   }
-  if (head.scheme === 'http' || head.scheme === 'https') return head.scheme
   return tls ? 'https' : 'http'
 }
 

@@ -75,7 +75,8 @@ function normalise(exchange: Exchange, refused: ReturnType<typeof prepareRequest
   exchange.matchRoute()
   const { request, runtime } = exchange
   if (runtime.tracing !== null) exchange.info.trace = new RequestTrace(runtime.tracing, request, exchange.info, exchange.route)
-  if (asksForTunnel(request)) {
+  // A CONNECT that no route takes is a 404 like any other request.
+  if (asksForTunnel(request) && (request.method !== 'CONNECT' || exchange.route !== null)) {
     if (!upgradeAllowed(exchange)) {
       runtime.stats.downstream_rq_ws_on_non_ws_route.value++
       exchange.reply(localReply('upgrade-failed', ''))

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import { type JsonObject, type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { Host } from '../../upstream/host/host.js'
-import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import type { HttpVersion, RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { ConnectionInfo } from './connection-info.js'
 import type { StreamTrace } from './stream-trace.js'
@@ -49,6 +49,8 @@ export class StreamInfo {
   request: RequestHead | null = null
   response: ResponseHead | null = null
   responseTrailers: HeaderList | null = null
+  /** Of a request whose head could not be read: `request` is null, or what there was of it. */
+  refusedProtocol: HttpVersion | '' = ''
   responseCode = 0
   responseFlags = 0
   /** Envoy's response_code_details; '' = none yet. */

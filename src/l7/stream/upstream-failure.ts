@@ -8,7 +8,10 @@ export type UpstreamFailure =
   | { readonly kind: 'overflow'; readonly why: string }
   | {
       readonly kind: 'connect-failure' | 'connect-timeout'
+      /** With the endpoint, for our own log. */
       readonly why: string
+      /** Without it: what everybody may know. */
+      readonly reason: string
       /** The TCP connection stood, the handshake or the peer's identity failed. */
       readonly tls: boolean
     }

@@ -79,6 +79,7 @@ function parseV2(bytes: Buffer): ProxyHeader {
   if (width === 0) return bad('neither TCP over IPv4 nor over IPv6')
   if (size < 2 * width + 4) return bad('the addresses are cut off')
   const ports = 16 + 2 * width
+  if (!areTlvs(bytes, ports + 4, length)) return bad('a TLV is cut off')
   return {
     kind: 'found',
     length,
@@ -89,4 +90,11 @@ function parseV2(bytes: Buffer): ProxyHeader {
       destinationPort: bytes.readUInt16BE(ports + 2),
     },
   }
+}
+
+/** Type, two bytes of length, value, and nothing behind the last one. */
+function areTlvs(bytes: Buffer, from: number, end: number): boolean {
+  let at = from
+  while (at + 3 <= end) at += 3 + bytes.readUInt16BE(at + 1)
+  return at === end
 }

@@ -148,7 +148,7 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     this.attempt.dial()
   }
 
-  onUpstreamFailure(kind: TunnelFailure, why: string): void {
+  onUpstreamFailure(kind: TunnelFailure, why: string, reason: string): void {
     const { host, info, runtime } = this
     this.releaseAttempt()
     if (kind === 'overflow') {
@@ -165,7 +165,7 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     else host!.cluster.recordConnectFailure(host!)
     runtime.failures.record(host!.cluster.name, 'connect-failure', connectReason(host!, why))
     info.responseFlags |= ResponseFlag.UpstreamConnectionFailure
-    info.upstreamTransportFailureReason = why
+    info.upstreamTransportFailureReason = reason
     this.connect()
   }
 

@@ -18,7 +18,8 @@ export type UpstreamPipe = Duplex & { destroySoon?(): void; resetAndDestroy?(): 
 
 export interface TcpUpstreamListener {
   onUpstreamOpen(pipe: UpstreamPipe, connection: UpstreamConnectionInfo): void
-  onUpstreamFailure(kind: TunnelFailure, why: string): void
+  /** `reason`: what logs show of `why`. */
+  onUpstreamFailure(kind: TunnelFailure, why: string, reason: string): void
 }
 
 export interface TcpUpstream {
@@ -75,7 +76,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
       return
     }
     if (!breakers.tryConnection()) {
-      this.listener.onUpstreamFailure('overflow', breakers.describe('max_connections'))
+      this.listener.onUpstreamFailure('overflow', breakers.describe('max_connections'), '')
       return
     }
     this.counted = true
@@ -130,7 +131,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     stats.upstream_cx_connect_fail.value++
     if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
     host.stats.cxConnectFail++
-    this.listener.onUpstreamFailure('failed', failure.message)
+    this.listener.onUpstreamFailure('failed', failure.message, failure.reason)
   }
 
   private waitForHost(): void {
@@ -139,7 +140,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     const stats = host.cluster.traffic.main
     stats.upstream_cx_overflow.value++
     if (!breakers.tryPending()) {
-      this.listener.onUpstreamFailure('overflow', breakers.describe('max_pending_requests'))
+      this.listener.onUpstreamFailure('overflow', breakers.describe('max_pending_requests'), '')
       return
     }
     this.enterPending()
@@ -230,7 +231,7 @@ export class TunneledUpstream implements TcpUpstream {
     const pool = pools.poolFor(host, protocol === 'downstream' ? 'http1' : protocol, 'DEFAULT', '')
     this.tunnel = new UpstreamTunnel(host, pool, host.cluster.breakers('DEFAULT'), head, {
       onTunnelOpen: tunnel => listener.onUpstreamOpen(tunnel, tunnel.connection),
-      onTunnelFailure: (kind, why) => listener.onUpstreamFailure(kind, why),
+      onTunnelFailure: (kind, why, reason) => listener.onUpstreamFailure(kind, why, reason),
     })
     this.tunnel.on('error', () => {})
   }

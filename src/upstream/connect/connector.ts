@@ -11,10 +11,13 @@ import type { Cluster } from '../../model/cluster.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { UpstreamTlsContext } from '../../mtls/tls/upstream-tls.js'
 
-export type DialFailure =
-  | { readonly kind: 'refused'; readonly message: string }
-  | { readonly kind: 'timeout'; readonly message: string }
-  | { readonly kind: 'tls'; readonly message: string }
+export interface DialFailure {
+  readonly kind: 'refused' | 'timeout' | 'tls'
+  /** With the endpoint, for our own log. */
+  readonly message: string
+  /** Without it, in Envoy's words where it has any: upstream.transport_failure_reason. */
+  readonly reason: string
+}
 
 export interface Dialled {
   readonly socket: net.Socket
@@ -61,7 +64,7 @@ export class Dial {
   private timer: Timer | null
   private readonly onTlsError = (error: NodeJS.ErrnoException): void => {
     this.options.tls!.onHandshakeError(error)
-    this.fail({ kind: 'tls', message: describe(error) })
+    this.fail('tls', describe(error))
   }
 
   constructor(options: DialOptions, listener: DialListener) {
@@ -80,13 +83,12 @@ export class Dial {
           })
     guardSocket(socket)
     this.socket = socket
-    this.timer = heldClock.after(options.timeoutMs, () =>
-      this.fail({ kind: 'timeout', message: `no connection within ${options.timeoutMs} ms` }),
-    )
-    socket.on('error', (error: NodeJS.ErrnoException) =>
-      this.fail({ kind: this.tlsSocket === null ? 'refused' : 'tls', message: describe(error) }),
-    )
-    socket.once('close', () => this.fail({ kind: this.tlsSocket === null ? 'refused' : 'tls', message: 'closed by the peer' }))
+    this.timer = heldClock.after(options.timeoutMs, () => this.fail('timeout', `no connection within ${options.timeoutMs} ms`))
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (this.tlsSocket !== null) this.fail('tls', describe(error))
+      else this.fail('refused', describe(error), connectErrorReason(error, address))
+    })
+    socket.once('close', () => this.fail(this.tlsSocket === null ? 'refused' : 'tls', 'closed by the peer'))
     socket.once('connect', () => this.onConnect())
   }
 
@@ -111,18 +113,18 @@ export class Dial {
     try {
       secured = tls.connect(socket, { sni: this.options.sni, alpn: this.options.alpn })
     } catch (error) {
-      this.fail({ kind: 'tls', message: describe(error as Error) })
+      this.fail('tls', describe(error as Error))
       return
     }
     guardSocket(secured)
     this.tlsSocket = secured
     secured.on('error', this.onTlsError)
-    secured.once('close', () => this.fail({ kind: 'tls', message: 'closed during the TLS handshake' }))
+    secured.once('close', () => this.fail('tls', 'closed during the TLS handshake'))
     secured.once('secureConnect', () => {
       if (this.socket === null) return
       const verdict = tls.verify(secured, this.options.sni)
       if (!verdict.ok) {
-        this.fail({ kind: 'tls', message: verdict.reason })
+        this.fail('tls', verdict.reason)
         return
       }
       this.settle()
@@ -130,13 +132,13 @@ export class Dial {
     })
   }
 
-  private fail(failure: DialFailure): void {
+  private fail(kind: DialFailure['kind'], what: string, reason = what): void {
     const socket = this.tlsSocket ?? this.socket
     if (this.socket === null) return
     this.settle()
     socket?.on('error', ignore)
     socket?.destroy()
-    this.listener.onDialFailure({ kind: failure.kind, message: `${formatAddress(this.options.address)}: ${failure.message}` })
+    this.listener.onDialFailure({ kind, message: `${formatAddress(this.options.address)}: ${what}`, reason })
   }
 
   /** Stop listening; whoever takes the socket adds its own listeners in the same turn. */
@@ -163,4 +165,25 @@ function ignore(): void {}
 
 function describe(error: NodeJS.ErrnoException): string {
   return error.code !== undefined && !error.message.includes(error.code) ? `${error.code}: ${error.message}` : error.message
+}
+
+const ERRNO_WORDS = new Map([
+  ['ECONNREFUSED', 'Connection refused'],
+  ['ECONNRESET', 'Connection reset by peer'],
+  ['ETIMEDOUT', 'Connection timed out'],
+  ['EHOSTUNREACH', 'No route to host'],
+  ['ENETUNREACH', 'Network is unreachable'],
+  ['EADDRNOTAVAIL', 'Cannot assign requested address'],
+  ['EACCES', 'Permission denied'],
+  ['ENOENT', 'No such file or directory'],
+])
+
+/** What the kernel says before anything was sent. */
+const IMMEDIATE = new Set(['ENETUNREACH', 'EACCES', 'EADDRNOTAVAIL'])
+
+function connectErrorReason(error: NodeJS.ErrnoException, address: Address): string {
+  const code = error.code ?? ''
+  const words = ERRNO_WORDS.get(code) ?? error.message
+  if (address.kind === 'pipe' || IMMEDIATE.has(code)) return `immediate connect error: ${words}|remote address:${formatAddress(address)}`
+  return `delayed connect error: ${words}`
 }

@@ -70,6 +70,7 @@ class Pair {
         stream.events = events(this.atServer)
       },
       onBadRequest: () => void this.atServer.push('bad request'),
+      onRefusedHead: () => {},
       onIdle: () => {},
       onHeadPending: () => {},
       onConnectionError: () => void this.atServer.push('broken'),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { toByteString } from '../../../src/l7/codec/byte-string.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import {
   clampGrpcTimeout,
@@ -67,6 +68,8 @@ describe('grpc-timeout', () => {
     expect(clampGrpcTimeout(timeout('50m'), rules)).toBe(50)
     expect(clampGrpcTimeout(HeaderList.of(), rules)).toBeNull()
     expect(clampGrpcTimeout(timeout('9S'), { ...RULES, grpcTimeoutHeaderMaxMs: 0 })).toBe(9000)
+    // It has passed already: neither no limit nor the cap.
+    expect(clampGrpcTimeout(timeout('0S'), rules)).toBe(0)
   })
 
   it('is capped by max_grpc_timeout, which also holds for clients that name none', () => {
@@ -95,6 +98,8 @@ it('reads grpc-status', () => {
 })
 
 it('encodes messages so that they fit a header', () => {
-  expect(encodeGrpcMessage('a 100% ☃\n')).toBe('a 100%25 %E2%98%83%0A')
+  expect(encodeGrpcMessage(toByteString('a 100% ☃\n'))).toBe('a 100%25 %E2%98%83%0A')
+  // What is UTF-8 already is not encoded once more.
+  expect(grpcLocalReply(503, toByteString('é')).message).toBe('%C3%A9')
   expect(grpcLocalReply(403, 'RBAC: access denied')).toEqual({ grpcStatus: 7, message: 'RBAC: access denied' })
 })

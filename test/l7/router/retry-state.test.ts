@@ -189,7 +189,7 @@ describe('retry_on for responses', () => {
 })
 
 describe('retry_on for failures', () => {
-  const CONNECT: UpstreamFailure = { kind: 'connect-failure', why: '', tls: false }
+  const CONNECT: UpstreamFailure = { kind: 'connect-failure', why: '', reason: '', tls: false }
   const TIMEOUT: UpstreamFailure = { kind: 'per-try-timeout' }
   it.each<[string, UpstreamFailure, boolean, boolean]>([
     ['5xx', reset('remote-reset'), true, true],
@@ -198,7 +198,7 @@ describe('retry_on for failures', () => {
     ['reset', reset('connection-closed'), true, true],
     ['reset', TIMEOUT, true, true],
     ['connect-failure', CONNECT, false, true],
-    ['connect-failure', { kind: 'connect-timeout', why: '', tls: false }, false, true],
+    ['connect-failure', { kind: 'connect-timeout', why: '', reason: '', tls: false }, false, true],
     ['connect-failure', reset('remote-reset'), true, false],
     ['refused-stream', reset('refused'), true, true],
     ['refused-stream', reset('remote-reset'), true, false],

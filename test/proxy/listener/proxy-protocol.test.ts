@@ -58,6 +58,10 @@ describe('the PROXY protocol header', () => {
     expect(parseProxyHeader(bytes)).toMatchObject({ kind: 'bad' })
   })
 
+  it.each([[3], [1, 0, 5, 0x68, 0x32], [4, 0, 0, 9]])('of version 2 is refused when a TLV of it is cut off: %j', (...tlv) => {
+    expect(parseProxyHeader(v2(0x21, 0x11, Buffer.concat([IPV4, Buffer.from(tlv)])))).toEqual({ kind: 'bad', reason: 'a TLV is cut off' })
+  })
+
   it('is the same however it is cut, and other bytes are none', () => {
     for (const whole of [v2(0x21, 0x11, IPV4), Buffer.from('PROXY TCP4 9.8.7.6 10.0.0.1 1234 443\r\n')]) {
       for (let i = 1; i < whole.length; i++) expect(parseProxyHeader(whole.subarray(0, i)), String(i)).toEqual({ kind: 'more' })

@@ -156,7 +156,7 @@ export function parseResponseHead(
   upgrade: string,
 ): ParsedResponse | CodecError {
   const { text } = section
-  const version: HttpVersion | null = text.startsWith('HTTP/1.1 ') ? 'HTTP/1.1' : text.startsWith('HTTP/1.0 ') ? 'HTTP/1.0' : null
+  const version = responseVersion(text)
   if (version === null) return badResponse('malformed status line')
   const status = statusAt(text, 9)
   if (status === -1) return badResponse('malformed status line')
@@ -225,6 +225,14 @@ export function parseTrailers(section: Section, limits: HeadLimits): HeaderList 
 function requestVersion(text: string, at: number): HttpVersion | null {
   if (text.startsWith('HTTP/1.1\r\n', at)) return 'HTTP/1.1'
   return text.startsWith('HTTP/1.0\r\n', at) ? 'HTTP/1.0' : null
+}
+
+/** A later minor version is read as the one that we know (RFC 9110 §2.5). */
+function responseVersion(text: string): HttpVersion | null {
+  if (text.startsWith('HTTP/1.1 ')) return 'HTTP/1.1'
+  const minor = text.charCodeAt(7) - 48
+  if (!text.startsWith('HTTP/1.') || minor < 0 || minor > 9 || text.charCodeAt(8) !== 32) return null
+  return minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1'
 }
 
 /** Three digits, 100 to 999, or -1. */

@@ -93,6 +93,11 @@ export class Http1Input {
     this.deliverFin()
   }
 
+  /** Once what runs now is done. No event of the socket comes before. */
+  pumpSoon(): void {
+    process.nextTick(pumpLater, this)
+  }
+
   setPaused(paused: boolean): void {
     if (paused === this.paused) return
     this.paused = paused
@@ -128,4 +133,8 @@ export class Http1Input {
     this.finPending = false
     this.settle()
   }
+}
+
+function pumpLater(input: Http1Input): void {
+  input.pump()
 }

@@ -168,7 +168,7 @@ export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, Inpu
     let end = framing === 'none'
     if (head.method === 'CONNECT' || head.upgrade !== '') {
       if (!end) {
-        if (head.method === 'CONNECT') return this.refuse(codecError(400, 'http1.codec_error', 'CONNECT with a body'))
+        if (head.method === 'CONNECT') return this.refuse(codecError(400, 'http1.body_disallowed', 'CONNECT with a body'))
         // An upgrade with a body cannot be told from a pipelined request by every hop: the body wins (nghttp2#2809, CVE-2026-58055).
         head.upgrade = ''
       } else {
@@ -331,7 +331,8 @@ export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, Inpu
   drain(): void {
     this.draining = true
     if (this.stream === null && this.phase === DISCARD) this.close()
-    else if (this.stream === null && this.phase === HEAD && !this.head.pending && !this.input.running) this.close()
+    else if (this.stream === null && this.phase === HEAD && !this.head.pending && !this.input.running && this.input.held === null)
+      this.close()
   }
 
   flush(): void {
@@ -368,7 +369,7 @@ export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, Inpu
     if (stream !== this.stream) return
     this.output.flush()
     const discard = this.phase === BODY
-    if (!stream.keepAlive || this.draining || (discard && !this.worthDiscarding())) {
+    if (!stream.keepAlive || this.draining || (discard && this.bodyTooLong)) {
       this.close()
       return
     }
@@ -380,13 +381,18 @@ export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, Inpu
       // Nothing is in flight any more, though what is left of the body may take its time.
       this.idle()
     } else this.phase = HEAD
+    if (this.input.held !== null && !this.input.running) {
+      // A pipelined request is begun when all of this one is settled: its counters and log, and above all its upstream connection.
+      this.input.pumpSoon()
+      return
+    }
     this.input.pump()
     if (!this.input.running) this.afterInput()
   }
 
-  private worthDiscarding(): boolean {
+  get bodyTooLong(): boolean {
     const { bytesLeft } = this.body
-    return bytesLeft === Number.POSITIVE_INFINITY || bytesLeft <= MAX_DISCARDED_BODY_BYTES
+    return this.phase === BODY && bytesLeft !== Number.POSITIVE_INFINITY && bytesLeft > MAX_DISCARDED_BODY_BYTES
   }
 
   private idle(): void {

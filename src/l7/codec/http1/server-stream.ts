@@ -25,6 +25,8 @@ export interface ServerStreamHost {
   readonly output: Http1Output
   /** No request after this one. */
   readonly draining: boolean
+  /** More of the request's body is declared than would be thrown away after an early answer. */
+  readonly bodyTooLong: boolean
   /** The response is complete. */
   finished(stream: Http1ServerStream): void
   /** The 101 or the 2xx to CONNECT has been written. */
@@ -113,7 +115,8 @@ export class Http1ServerStream implements ServerStream {
     }
     // A refused upgrade: what the client sent behind it may be another protocol's bytes, so the connection ends here. The same where
     // it is open whether a body will come at all: after `Expect: 100-continue` and neither a 100 nor a first byte (RFC 9110 §10.1.1).
-    if (asksForTunnel || codec.draining || (this.awaitsContinue && !this.requestDone && !this.bodySeen)) this.keepAlive = false
+    if (asksForTunnel || codec.draining) this.keepAlive = false
+    else if (!this.requestDone && (codec.bodyTooLong || (this.awaitsContinue && !this.bodySeen))) this.keepAlive = false
     let framing = ''
     if (status < 200 || status === 204) headers.remove('content-length')
     else if (this.isHead || status === 304) {
@@ -167,7 +170,7 @@ export class Http1ServerStream implements ServerStream {
       // An HTTP/2 upstream accepts with 200 and without the fields that HTTP/1.1 wants (RFC 8441 §5).
       own = ownLines(headerCase).upgrade
       if (!headers.has('upgrade')) own += ownLine('upgrade', this.upgrade, headerCase)
-      if (status !== 101 && this.websocketKey !== undefined && this.upgrade === 'websocket') {
+      if (head.version === 'HTTP/2' && this.websocketKey !== undefined && this.upgrade === 'websocket') {
         headers.remove('sec-websocket-accept')
         own += ownLine('sec-websocket-accept', websocketAccept(this.websocketKey), headerCase)
       }

@@ -34,6 +34,8 @@ export class Http2ClientStream extends Http2Stream implements ClientStream {
   headRequest = false
   /** CONNECT, plain or extended: a 2xx makes the stream a tunnel. */
   connectRequest = false
+  /** Extended: its 2xx is what 101 is to HTTP/1. */
+  extendedConnect = false
   headReceived = false
   informational = 0
   /** An extended CONNECT waits here for the server's SETTINGS, which say whether it takes one (RFC 8441 §3). */
@@ -190,6 +192,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     const method = protocol === '' ? head.method : 'CONNECT'
     stream.headRequest = method === 'HEAD'
     stream.connectRequest = method === 'CONNECT'
+    stream.extendedConnect = protocol !== ''
 
     const headers = head.headers
     const fixed = 64 + method.length + head.authority.length + head.path.length + protocol.length
@@ -262,6 +265,8 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     if (stream.connectRequest && head.status < 300) {
       head.upgraded = true
       head.contentLength = -1
+      // Counters, logs and HTTP/1 clients see one and the same status (RFC 8441 §5).
+      if (stream.extendedConnect) head.status = 101
     } else if (stream.headRequest || head.status === 204 || head.status === 304) stream.bodyForbidden = true
     else {
       stream.contentLength = head.contentLength

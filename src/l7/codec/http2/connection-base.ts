@@ -62,6 +62,10 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
   private unacknowledged = 0
   /** Streams that we reset, and the octets of DATA that each may still bring: what was left of its window. */
   private readonly recentResets = new Map<number, number>()
+  /** Inside a read. */
+  protected reading = false
+  /** Streams to call off behind it. */
+  private answered: Http2Stream[] | null = null
 
   constructor(
     protected readonly role: 'client' | 'server',
@@ -190,7 +194,7 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
 
   localEnded(stream: Http2Stream): void {
     stream.localClosed = true
-    if (stream.resetWhenSent && !stream.remoteClosed) this.resetStream(stream, ErrorCode.NO_ERROR)
+    if (stream.resetWhenSent && !stream.remoteClosed) this.callOff(stream)
     else this.finishIfClosed(stream)
   }
 
@@ -216,6 +220,24 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
     if (stream.gone || this.stopped) return
     if (stream.id !== 0) this.writeReset(stream.id, code, stream.receiveWindow)
     this.forget(stream)
+  }
+
+  /**
+   * The answer is whole, the request is not: its rest is not wanted (RFC 9113 §8.1). Behind what is being read, where the request may
+   * end as well: clients of gRPC take a reset for a failure even after the answer (grpc-node#2569).
+   */
+  callOff(stream: Http2Stream): void {
+    if (!this.reading) this.resetStream(stream, ErrorCode.NO_ERROR)
+    else if (this.answered === null) this.answered = [stream]
+    else this.answered.push(stream)
+  }
+
+  protected endOfRead(): void {
+    this.reading = false
+    const { answered } = this
+    if (answered === null) return
+    this.answered = null
+    for (const stream of answered) if (!stream.remoteClosed) this.resetStream(stream, ErrorCode.NO_ERROR)
   }
 
   /** `window`: octets that the peer may have sent before it hears of the reset. */

@@ -59,7 +59,9 @@ export abstract class Http2Connection extends Http2ConnectionBase implements Fra
   protected feedFrames(chunk: Buffer, pos: number): void {
     this.clock = this.now()
     this.liveness.received(this.clock)
+    this.reading = true
     this.reader.read(chunk, pos)
+    this.endOfRead()
     if (!this.stopped) this.onMidHead(this.reader.midFrame || this.block.streamId !== 0)
   }
 
@@ -231,7 +233,7 @@ export abstract class Http2Connection extends Http2ConnectionBase implements Fra
     const refused = code === ErrorCode.REFUSED_STREAM
     stream.receiveReset(
       {
-        code: refused ? 'refused' : 'remote-reset',
+        code: refused ? 'refused' : this.role === 'client' && code === ErrorCode.PROTOCOL_ERROR ? 'protocol-error' : 'remote-reset',
         details: refused ? 'http2.remote_refuse' : 'http2.remote_reset',
         h2Code: code,
       },

@@ -7,7 +7,7 @@ import { HeaderList } from '../header-list.js'
 import { AUTHORITY_OCTETS, hasOnly, NameKind, PATH_OCTETS, TOKEN_OCTETS } from './header-names.js'
 import type { DecodedBlock } from './hpack-decoder.js'
 
-/** Envoy's response_code_details of the HTTP/2 codec. */
+/** Envoy's response_code_details of the HTTP/2 codec: of one field, and of the message as a whole. */
 export const INVALID_FIELD = 'http2.invalid.header.field'
 export const MESSAGING_RULE = 'http2.violation.of.messaging.rule'
 export const UNDERSCORE = 'http2.unexpected_underscore'
@@ -61,7 +61,7 @@ export function parseRequest(
     const value = values[i]!
     const kind = name.kind
     if (kind >= NameKind.METHOD && kind <= NameKind.UNKNOWN_PSEUDO) {
-      if (regular) return malformed(MESSAGING_RULE, `pseudo-header ${printable(name.name)} after a regular field`)
+      if (regular) return malformed(INVALID_FIELD, `pseudo-header ${printable(name.name)} after a regular field`)
       switch (kind) {
         case NameKind.METHOD:
           if (method !== '') return repeated(':method')
@@ -91,7 +91,7 @@ export function parseRequest(
           protocol = value.toLowerCase()
           break
         default:
-          return malformed(MESSAGING_RULE, `pseudo-header ${printable(name.name)} in a request`)
+          return malformed(INVALID_FIELD, `pseudo-header ${printable(name.name)} in a request`)
       }
       continue
     }
@@ -104,7 +104,7 @@ export function parseRequest(
         } else headers.appendParsed(name.name, name.name, value)
         break
       case NameKind.TE:
-        if (value.toLowerCase() !== 'trailers') return malformed(MESSAGING_RULE, 'te is not "trailers"')
+        if (value.toLowerCase() !== 'trailers') return malformed(INVALID_FIELD, 'te is not "trailers"')
         headers.appendParsed('te', 'te', 'trailers')
         break
       case NameKind.HOST:
@@ -130,14 +130,14 @@ export function parseRequest(
         headers.appendParsed('expect', 'expect', value)
         break
       case NameKind.CONNECTION_SPECIFIC:
-        return malformed(MESSAGING_RULE, `connection-specific header ${name.name}`)
+        return malformed(INVALID_FIELD, `connection-specific header ${name.name}`)
       default:
         return malformed(INVALID_FIELD, `illegal header name ${printable(name.name)}`)
     }
   }
 
   if (method === '') return malformed(MESSAGING_RULE, 'no :method')
-  if (protocol !== '' && (method !== 'CONNECT' || !connectProtocol)) return malformed(MESSAGING_RULE, ':protocol is not expected')
+  if (protocol !== '' && (method !== 'CONNECT' || !connectProtocol)) return malformed(INVALID_FIELD, ':protocol is not expected')
   if (method === 'CONNECT' && protocol === '') {
     if (schemeSeen || path !== null) return malformed(MESSAGING_RULE, 'CONNECT with :scheme or :path')
     if (authority === null || authority === '') return malformed(MESSAGING_RULE, 'CONNECT without :authority')
@@ -146,7 +146,7 @@ export function parseRequest(
     if (path === null) return malformed(MESSAGING_RULE, 'no :path')
     // A path without a leading slash would pass rules written for paths (CVE-2026-33186).
     if (path.charCodeAt(0) !== 0x2f && !(path === '*' && method === 'OPTIONS')) {
-      return malformed(MESSAGING_RULE, ':path does not begin with a slash')
+      return malformed(INVALID_FIELD, ':path does not begin with a slash')
     }
     if (protocol !== '' && (authority === null || authority === '')) return malformed(MESSAGING_RULE, 'CONNECT without :authority')
   }
@@ -173,7 +173,7 @@ export function parseRequest(
 const SCHEME = /^[a-z][a-z0-9+.-]*$/
 
 function repeated(name: string): Malformed {
-  return malformed(MESSAGING_RULE, `${name} is repeated`)
+  return malformed(INVALID_FIELD, `${name} is repeated`)
 }
 
 /** A head of the same content that its owner may change. */
@@ -232,14 +232,14 @@ export function parseTrailers(block: DecodedBlock, underscores: HeadLimits['unde
         // Meaningless in trailers, and dangerous once merged into a head (RFC 9110 §6.5.1): left out.
         break
       case NameKind.TE:
-        if (block.values[i]!.toLowerCase() !== 'trailers') return malformed(MESSAGING_RULE, 'te is not "trailers"')
+        if (block.values[i]!.toLowerCase() !== 'trailers') return malformed(INVALID_FIELD, 'te is not "trailers"')
         break
       case NameKind.CONNECTION_SPECIFIC:
-        return malformed(MESSAGING_RULE, `connection-specific trailer ${name.name}`)
+        return malformed(INVALID_FIELD, `connection-specific trailer ${name.name}`)
       case NameKind.INVALID:
         return malformed(INVALID_FIELD, `illegal trailer name ${printable(name.name)}`)
       default:
-        return malformed(MESSAGING_RULE, `pseudo-header ${printable(name.name)} in trailers`)
+        return malformed(INVALID_FIELD, `pseudo-header ${printable(name.name)} in trailers`)
     }
   }
   return trailers

@@ -10,7 +10,7 @@ import { fieldBytes, type Http2CodecOptions } from './connection-base.js'
 import { ConnectionClock } from './connection-clock.js'
 import { ErrorCode, FRAME_HEADER_BYTES, MAX_31_BIT, PREFACE } from './frames.js'
 import type { DecodedBlock } from './hpack-decoder.js'
-import { copyRequest, isMalformed, parseRequest, UNDERSCORE } from './request-fields.js'
+import { copyRequest, isMalformed, MESSAGING_RULE, parseRequest, UNDERSCORE } from './request-fields.js'
 import { Http2Stream, NO_EVENTS } from './stream.js'
 
 const DRAIN_PING = Buffer.from('outdrain', 'latin1')
@@ -152,7 +152,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
     }
     this.guard.streamOpened(this.clock)
     if (selfDependent) {
-      this.refuse(streamId, ErrorCode.PROTOCOL_ERROR, true)
+      this.refuseHead(streamId, MESSAGING_RULE, 'a stream depends on itself')
       return
     }
     if (this.streams.size >= this.local.maxConcurrentStreams || !this.admitHead(block.bytes)) {
@@ -175,13 +175,13 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
       else {
         if (parsed.details === UNDERSCORE) this.stats.requests_rejected_with_underscores_in_headers++
         this.stats.rx_messaging_error++
-        this.refuse(streamId, ErrorCode.PROTOCOL_ERROR, true)
+        this.refuseHead(streamId, parsed.details, parsed.reason)
         return
       }
     }
     if (!block.overflow && endStream && head!.contentLength > 0) {
       this.stats.rx_messaging_error++
-      this.refuse(streamId, ErrorCode.PROTOCOL_ERROR, true)
+      this.refuseHead(streamId, MESSAGING_RULE, 'content is shorter than content-length')
       return
     }
 
@@ -219,6 +219,13 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
   private refuse(streamId: number, code: number, blamed: boolean): void {
     this.writeReset(streamId, code, this.local.streamWindow)
     if (blamed) this.provoked(this.clock)
+  }
+
+  /** Malformed: the connection's owner hears of it, which logs it as it does a request. */
+  private refuseHead(streamId: number, details: string, message: string): void {
+    this.refuse(streamId, ErrorCode.PROTOCOL_ERROR, true)
+    this.settleHead()
+    this.handler.onRefusedHead({ status: 0, details, message, stat: '' })
   }
 
   private settleHead(): void {

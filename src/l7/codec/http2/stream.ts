@@ -37,6 +37,8 @@ export interface Http2StreamHost {
   /** Received octets were taken by their reader, or thrown away. */
   consumed(stream: Http2Stream, count: number): void
   resetStream(stream: Http2Stream, code: number): void
+  /** With NO_ERROR: nothing more of the request is wanted. */
+  callOff(stream: Http2Stream): void
   /** No stream after those that run. */
   drain(): void
 }
@@ -205,8 +207,9 @@ export abstract class Http2Stream {
     this.silent = true
     this.discardInbox()
     if (this.gone) return
-    if (code === 'no-error' && this.sendEnded && !this.localClosed) {
-      this.resetWhenSent = true
+    if (code === 'no-error' && this.sendEnded) {
+      if (this.localClosed) this.connection.callOff(this)
+      else this.resetWhenSent = true
       return
     }
     this.connection.resetStream(this, RESET_CODES[code])

@@ -10,6 +10,8 @@ const get = (path: string, lines = ''): string => `GET ${path} HTTP/1.1\r\nHost:
 const post = (lines: string, body: string): string => `POST /x HTTP/1.1\r\nHost: a\r\n${lines}\r\n\r\n${body}`
 const text = (body: string): Buffer => Buffer.from(body, 'latin1')
 const sized = (body: string): ResponseHead => response(200, [['Content-Length', String(body.length)]])
+/** Pipelined requests are begun one tick after the answer before. */
+const settled = (): Promise<void> => new Promise(resolve => process.nextTick(resolve))
 const requests = (events: readonly string[]): string[] => events.filter(line => line.startsWith('request')).map(line => line.split(' ')[2]!)
 
 describe('how responses are framed', () => {
@@ -181,13 +183,16 @@ describe('informational responses', () => {
 })
 
 describe('pipelining', () => {
-  it('one request at a time, answers in order, what waits is held while the transport is paused', () => {
+  it('one request at a time, answers in order, what waits is held while the transport is paused', async () => {
     const end = serverEnd()
     end.feed(get('/1') + get('/2') + get('/3'))
     expect(requests(end.events)).toEqual(['|a|/1'])
     expect(end.transport.pauses).toBe(1)
     for (const path of ['|a|/2', '|a|/3']) {
       end.stream.sendHead(response(204), true)
+      // Not before whoever answered has settled this one.
+      expect(requests(end.events).at(-1)).not.toBe(path)
+      await settled()
       expect(requests(end.events).at(-1)).toBe(path)
     }
     expect(end.transport.pauses).toBe(0)
@@ -211,11 +216,12 @@ describe('pipelining', () => {
     expect(end.transport.take().match(/HTTP\/1.1/g)).toHaveLength(1)
     expect(end.transport.ended).toBe(true)
   })
-  it('a bad request behind a good one is answered after it', () => {
+  it('a bad request behind a good one is answered after it', async () => {
     const end = serverEnd()
     end.feed(`${GET}BAD\r\n\r\n`)
     expect(end.events.some(line => line.startsWith('bad'))).toBe(false)
     end.stream.sendHead(response(204), true)
+    await settled()
     expect(end.transport.take()).toMatch(/^HTTP\/1.1 204 No Content\r\n\r\nHTTP\/1.1 400 Bad Request\r\n/)
   })
   it('a transport that ignores the pause cannot fill the memory', () => {
@@ -227,6 +233,16 @@ describe('pipelining', () => {
     end.codec.feed(chunk)
     expect(end.transport.destroyed).toBe(true)
     expect(end.events).toContain('reset overflow http1.held_bytes')
+  })
+  it('a drain between two of them answers what has come, and says that it was the last', async () => {
+    const end = serverEnd()
+    end.feed(get('/1') + get('/2'))
+    end.stream.sendHead(response(204), true)
+    end.codec.drain()
+    await settled()
+    end.stream.sendHead(response(204), true)
+    expect(end.transport.take()).toBe('HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n')
+    expect(end.transport.ended).toBe(true)
   })
   it('after Connection: close no further request is looked at', () => {
     const end = serverEnd()
@@ -262,6 +278,8 @@ describe('early answers', () => {
     const known = serverEnd()
     known.feed(post('Content-Length: 70000', ''))
     known.stream.sendHead(response(403), true)
+    // The client is told: it must not send its next request here.
+    expect(known.transport.take()).toBe('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
     expect(known.transport.ended).toBe(true)
     const unknown = serverEnd()
     unknown.feed(post('Transfer-Encoding: chunked', ''))
@@ -329,7 +347,7 @@ describe('pauses', () => {
     expect(end.transport.pauses).toBe(0)
     expect(end.events.slice(1)).toEqual(['data abcd', 'end'])
   })
-  it('a pause inside an event holds what the same read still has', () => {
+  it('a pause inside an event holds what the same read still has', async () => {
     const seen: string[] = []
     const end = serverEnd({
       answer(stream) {
@@ -351,6 +369,7 @@ describe('pauses', () => {
     expect(seen).toEqual(['a', 'b.'])
     expect(end.transport.pauses).toBe(1)
     end.stream.sendHead(response(204), true)
+    await settled()
     expect(end.transport.pauses).toBe(0)
     expect(requests(end.events)).toEqual(['|a|/x', '|a|/next'])
   })
@@ -360,13 +379,14 @@ describe('pauses', () => {
     ['closed by the peer', (end: ReturnType<typeof serverEnd>) => end.codec.onTransportClose({ code: 'connection-closed', details: 'x' })],
     ['half-closed by the peer', (end: ReturnType<typeof serverEnd>) => end.codec.onTransportEnd()],
   ] as const) {
-    it(`a stream that is ${name} while paused leaves the transport running`, () => {
+    it(`a stream that is ${name} while paused leaves the transport running`, async () => {
       const end = serverEnd()
       end.feed(post('Content-Length: 10', 'ab'))
       end.stream.pause()
       end.feed('cd')
       expect(end.transport.pauses).toBe(1)
       finish(end)
+      await settled()
       expect(end.transport.pauses).toBe(0)
       end.stream.resume()
       end.stream.pause()

@@ -79,7 +79,7 @@ describe('downstream', () => {
   it('an HTTP/2 upstream’s 200 becomes the 101 of RFC 6455, with the accept key', () => {
     const end = serverEnd()
     end.feed(UPGRADE.replace('\r\n\r\n', '\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'))
-    end.stream.sendHead(response(200, [['Sec-WebSocket-Protocol', 'chat']], { upgraded: true }), false)
+    end.stream.sendHead({ ...response(101, [['Sec-WebSocket-Protocol', 'chat']], { upgraded: true }), version: 'HTTP/2' }, false)
     expect(end.transport.take()).toBe(
       'HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: chat\r\nconnection: upgrade\r\nupgrade: websocket\r\n' +
         'sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',

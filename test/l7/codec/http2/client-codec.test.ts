@@ -61,8 +61,8 @@ describe('requests', () => {
       'HEADERS 3 :method=CONNECT :scheme=http :path=/chat :authority=a.example :protocol=websocket',
     ])
     probe.feed(headers(3, OK), data(3, 'frame'))
-    expect(probe.heads[0]).toMatchObject({ status: 200, upgraded: true, contentLength: -1 })
-    expect(probe.events()).toEqual(['head 3 200', 'data 3 frame'])
+    expect(probe.heads[0]).toMatchObject({ status: 101, upgraded: true, contentLength: -1 })
+    expect(probe.events()).toEqual(['head 3 101', 'data 3 frame'])
     const other = new ClientProbe()
     other.send({ ...request('GET', '/chat'), upgrade: 'websocket' }, false)
     expect(other.events()).toEqual(['reset 0 local'])

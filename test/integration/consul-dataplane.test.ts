@@ -1,13 +1,11 @@
 // The unmodified consul-dataplane (DATAPLANE_BIN) between our control plane and a proxy, ours and the real Envoy: it dials `consul://`
 // targets with an empty :authority, asks for features, servers and bootstrap parameters, logs in, relays xDS and DNS. In the open, and with
 // ACLs and TLS; as a sidecar and as a DNS proxy. Skipped by name where it is absent.
-import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { dataplaneBin } from '../support/dataplane.js'
-import { DataplaneMesh, dnsAnswer, MANAGEMENT, untilDns } from '../support/dataplane-mesh.js'
+import { CiLogins, DataplaneMesh, dnsAnswer, MANAGEMENT, untilDns } from '../support/dataplane-mesh.js'
 import { AnyCa } from '../support/mesh-certificates.js'
 import { proxyBin, until } from '../support/proxy-process.js'
 
@@ -51,7 +49,7 @@ describe.skipIf(dataplaneBin === undefined)('the unmodified consul-dataplane (DA
 describe.skipIf(dataplaneBin === undefined)('the unmodified consul-dataplane (DATAPLANE_BIN), with ACLs and TLS', () => {
   const ca = new AnyCa('gRPC CA')
   const server = ca.leaf({ dns: ['server.dc1.consul'], usages: ['serverAuth'] })
-  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const logins = new CiLogins()
   const mesh = new DataplaneMesh({
     acl: { defaultPolicy: 'deny', initialManagement: MANAGEMENT },
     grpcTls: { certPem: server.cert, keyPem: server.key },
@@ -62,39 +60,20 @@ describe.skipIf(dataplaneBin === undefined)('the unmodified consul-dataplane (DA
     ...secure,
     ...['-credential-type', 'login', '-login-auth-method', 'ci', '-login-bearer-token', bearer],
   ]
-  const bearer = (service: string): Promise<string> =>
-    new SignJWT({ service })
-      .setProtectedHeader({ alg: 'ES256' })
-      .setIssuer('https://ci')
-      .setAudience('mesh')
-      .setIssuedAt()
-      .setExpirationTime('10m')
-      .sign(keys.privateKey)
   const tokenOf = async (grants: object): Promise<string> =>
     ((await mesh.put('/v1/acl/token', grants)) as { readonly SecretID: string }).SecretID
 
   beforeAll(async () => {
     writeFileSync(join(mesh.dir, 'ca.pem'), ca.pem)
     await mesh.start()
-    await mesh.put('/v1/acl/auth-method', {
-      Name: 'ci',
-      Type: 'jwt',
-      Config: {
-        JWTValidationPubKeys: [keys.publicKey.export({ type: 'spki', format: 'pem' }).toString()],
-        JWTSupportedAlgs: ['ES256'],
-        BoundIssuer: 'https://ci',
-        BoundAudiences: ['mesh'],
-        ClaimMappings: { service: 'service' },
-      },
-    })
-    await mesh.put('/v1/acl/binding-rule', { AuthMethod: 'ci', BindType: 'service', BindName: ['$', '{value.service}'].join('') })
+    await logins.addTo(mesh)
   })
   afterAll(() => mesh.stop())
 
   it.each(proxies)('%s: api by login, web by a token of its own', async (_name, front) => {
     if (front === undefined) return
     const token = await tokenOf({ ServiceIdentities: [{ ServiceName: 'web' }] })
-    const api = await mesh.dataplane({ proxyId: 'api-sidecar-proxy', executable: proxyBin, flags: withLogin(await bearer('api')) })
+    const api = await mesh.dataplane({ proxyId: 'api-sidecar-proxy', executable: proxyBin, flags: withLogin(await logins.bearer('api')) })
     const web = await mesh.dataplane({ proxyId: 'web-sidecar-proxy', executable: front, flags: withToken(token) })
     await mesh.answers(api, web)
     // A service identity may see every service and node, whose names its upstreams have.
@@ -125,8 +104,12 @@ describe.skipIf(dataplaneBin === undefined)('the unmodified consul-dataplane (DA
       'lacks permission \'service:write\' on \\"api\\"',
     ],
     ['a truncated token', async () => withToken(MANAGEMENT.slice(0, 20)), 'ACL not found'],
-    ['a bearer token of another service', async () => withLogin(await bearer('web')), 'lacks permission \'service:write\' on \\"api\\"'],
-    ['half a bearer token', async () => withLogin((await bearer('api')).slice(0, 40)), 'Permission denied'],
+    [
+      'a bearer token of another service',
+      async () => withLogin(await logins.bearer('web')),
+      'lacks permission \'service:write\' on \\"api\\"',
+    ],
+    ['half a bearer token', async () => withLogin((await logins.bearer('api')).slice(0, 40)), 'Permission denied'],
   ])('is told what it lacks: %s, and the others go on', async (_what, flags, reason) => {
     const refused = await mesh.dataplane({ proxyId: 'api-sidecar-proxy', executable: proxyBin, flags: await flags() })
     await until(

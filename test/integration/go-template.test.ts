@@ -6,42 +6,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromJson } from '../../src/automation/template/go-value.js'
 import { Template } from '../../src/automation/template/template.js'
-import { TEMPLATE_CORPUS, type TemplateCase } from '../support/template-corpus.js'
+import { TEMPLATE_CORPUS, TEMPLATE_TOKENS, type TemplateCase } from '../support/template-corpus.js'
 
 const judge = fileURLToPath(new URL('../support/go-template', import.meta.url))
 const missing = spawnSync('go', ['list', '.'], { cwd: judge }).status === 0 ? '' : '(no go that builds it is installed)'
 const ERROR = 'an error'
 
-const TOKENS = [
-  '{{',
-  '}}',
-  '{{-',
-  '-}}',
-  ' ',
-  '\n',
-  'x',
-  '.',
-  '.a',
-  '.a.b',
-  '$',
-  '$x',
-  ':=',
-  '=',
-  ',',
-  '|',
-  '(',
-  ')',
-  '1',
-  '-1',
-  '1.5',
-  '0x',
-  "'a'",
-  '"s"',
-  '"',
-  '`r`',
-  '/*',
-  '*/',
-]
 const WORDS = ['if', 'else', 'end', 'range', 'with', 'define', 'block', 'template', 'break', 'continue', 'nil', 'true']
 const FUNCTIONS = ['printf', 'index', 'slice', 'len', 'eq', 'ne', 'lt', 'and', 'or', 'not', 'print', 'println', 'html', 'js', 'urlquery']
 const OPERANDS = [
@@ -75,7 +45,7 @@ const operand = fc.constantFrom(...OPERANDS)
 const call = fc.tuple(fc.constantFrom(...FUNCTIONS), fc.array(operand, { maxLength: 4 })).map(([name, args]) => `${name} ${args.join(' ')}`)
 const action = fc.array(fc.oneof(call, operand), { minLength: 1, maxLength: 3 }).map(commands => `{{ ${commands.join(' | ')} }}`)
 const loose = fc
-  .array(fc.constantFrom(...TOKENS, ...[...WORDS, ...FUNCTIONS].map(word => ` ${word} `)), { maxLength: 12 })
+  .array(fc.constantFrom(...TEMPLATE_TOKENS, ...[...WORDS, ...FUNCTIONS].map(word => ` ${word} `)), { maxLength: 12 })
   .map(tokens => tokens.join(''))
 const { nested } = fc.letrec<{ nested: string }>(tie => ({
   nested: fc.oneof(

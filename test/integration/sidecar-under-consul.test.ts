@@ -1,16 +1,14 @@
 // `outrigger sidecar`: consul-dataplane's job and the proxy in one process, as a real one beside our control plane: in the open and with ACLs and
 // TLS, DNS, merged metrics, beginning and end; beside the unmodified consul-dataplane where it is (DATAPLANE_BIN): the same bootstrap.
 import { spawnSync } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CONSUL_TARGET } from '../../src/dataplane/dataplane.js'
 import { readBootstrap } from '../../src/sidecar/sidecar.js'
 import { type Dataplane, type DataplaneOptions, dataplaneBin } from '../support/dataplane.js'
-import { DataplaneMesh, dnsAnswer, MANAGEMENT, untilDns } from '../support/dataplane-mesh.js'
+import { CiLogins, DataplaneMesh, dnsAnswer, MANAGEMENT, untilDns } from '../support/dataplane-mesh.js'
 import { AnyCa } from '../support/mesh-certificates.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import { freePort, until } from '../support/proxy-process.js'
@@ -178,7 +176,7 @@ function semantics(text: string): object {
 describe('outrigger sidecar, with ACLs and TLS', () => {
   const ca = new AnyCa('gRPC CA')
   const server = ca.leaf({ dns: ['server.dc1.consul'], usages: ['serverAuth'] })
-  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const logins = new CiLogins()
   const mesh = new DataplaneMesh({
     acl: { defaultPolicy: 'deny', initialManagement: MANAGEMENT },
     grpcTls: { certPem: server.cert, keyPem: server.key },
@@ -188,37 +186,18 @@ describe('outrigger sidecar, with ACLs and TLS', () => {
     writeFileSync(join(mesh.dir, 'bearer'), `${bearer}\n`)
     return [...secure, '-credential-type', 'login', '-login-auth-method', 'ci', '-login-bearer-token-path', join(mesh.dir, 'bearer')]
   }
-  const bearer = (service: string): Promise<string> =>
-    new SignJWT({ service })
-      .setProtectedHeader({ alg: 'ES256' })
-      .setIssuer('https://ci')
-      .setAudience('mesh')
-      .setIssuedAt()
-      .setExpirationTime('10m')
-      .sign(keys.privateKey)
 
   beforeAll(async () => {
     writeFileSync(join(mesh.dir, 'ca.pem'), ca.pem)
     await mesh.start()
-    await mesh.put('/v1/acl/auth-method', {
-      Name: 'ci',
-      Type: 'jwt',
-      Config: {
-        JWTValidationPubKeys: [keys.publicKey.export({ type: 'spki', format: 'pem' }).toString()],
-        JWTSupportedAlgs: ['ES256'],
-        BoundIssuer: 'https://ci',
-        BoundAudiences: ['mesh'],
-        ClaimMappings: { service: 'service' },
-      },
-    })
-    await mesh.put('/v1/acl/binding-rule', { AuthMethod: 'ci', BindType: 'service', BindName: ['$', '{value.service}'].join('') })
+    await logins.addTo(mesh)
   })
   afterAll(() => mesh.stop())
 
   it('answers through both: api by login, web by a token in a file', async () => {
     const { SecretID } = (await mesh.put('/v1/acl/token', { ServiceIdentities: [{ ServiceName: 'web' }] })) as { readonly SecretID: string }
     writeFileSync(join(mesh.dir, 'token'), SecretID)
-    const api = await mesh.dataplane({ program, proxyId: 'api-sidecar-proxy', flags: withLogin(await bearer('api')) })
+    const api = await mesh.dataplane({ program, proxyId: 'api-sidecar-proxy', flags: withLogin(await logins.bearer('api')) })
     const env = { DP_CREDENTIAL_TYPE: 'static', DP_CREDENTIAL_STATIC_TOKEN_PATH: join(mesh.dir, 'token') }
     const web = await mesh.dataplane({ program, proxyId: 'web-sidecar-proxy', flags: secure, env })
     await mesh.answers(api, web)
@@ -232,8 +211,8 @@ describe('outrigger sidecar, with ACLs and TLS', () => {
   })
 
   it.each([
-    ['a bearer token of another service', async () => withLogin(await bearer('web')), 'lacks permission \'service:write\' on "api"'],
-    ['half a bearer token', async () => withLogin((await bearer('api')).slice(0, 40)), 'Permission denied'],
+    ['a bearer token of another service', async () => withLogin(await logins.bearer('web')), 'lacks permission \'service:write\' on "api"'],
+    ['half a bearer token', async () => withLogin((await logins.bearer('api')).slice(0, 40)), 'Permission denied'],
     [
       'a server of another name',
       async () => ['-ca-certs', join(mesh.dir, 'ca.pem'), '-tls-server-name', 'other'],

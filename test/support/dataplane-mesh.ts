@@ -1,9 +1,11 @@
 // A control plane with `api` and `web` for dataplanes, real ones and ours, and what is asked through them. Used by
 // test/integration/consul-dataplane.test.ts and sidecar-under-consul.test.ts.
+import { generateKeyPairSync } from 'node:crypto'
 import { Resolver } from 'node:dns/promises'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SignJWT } from 'jose'
 import { expect } from 'vitest'
 import { ControlPlane, type ControlPlaneOptions } from '../../src/control/control-plane.js'
 import { Dataplane, type DataplaneOptions, stopDataplanes } from './dataplane.js'
@@ -98,3 +100,33 @@ export const untilDns = (dataplane: Dataplane, name: string, wanted: string): Pr
     const answer = await dnsAnswer(dataplane.dnsPort, name)
     return answer === wanted || Promise.reject(new Error(`${answer}\n${dataplane.output}`))
   })
+
+/** The auth method `ci`: whoever brings a token of it is the service that the token names. */
+export class CiLogins {
+  private readonly keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+
+  async addTo(mesh: DataplaneMesh): Promise<void> {
+    await mesh.put('/v1/acl/auth-method', {
+      Name: 'ci',
+      Type: 'jwt',
+      Config: {
+        JWTValidationPubKeys: [this.keys.publicKey.export({ type: 'spki', format: 'pem' }).toString()],
+        JWTSupportedAlgs: ['ES256'],
+        BoundIssuer: 'https://ci',
+        BoundAudiences: ['mesh'],
+        ClaimMappings: { service: 'service' },
+      },
+    })
+    await mesh.put('/v1/acl/binding-rule', { AuthMethod: 'ci', BindType: 'service', BindName: ['$', '{value.service}'].join('') })
+  }
+
+  bearer(service: string): Promise<string> {
+    return new SignJWT({ service })
+      .setProtectedHeader({ alg: 'ES256' })
+      .setIssuer('https://ci')
+      .setAudience('mesh')
+      .setIssuedAt()
+      .setExpirationTime('10m')
+      .sign(this.keys.privateKey)
+  }
+}

@@ -2,6 +2,7 @@
 // tells a complete answer from a truncated one, which is what node:http hides.
 import net, { type Socket } from 'node:net'
 import tls, { type ConnectionOptions } from 'node:tls'
+import { readMessageHead } from './http1-head.js'
 
 export interface Answer {
   readonly status: number
@@ -109,18 +110,10 @@ export class Http1Client {
 }
 
 function parseAnswer(bytes: Buffer, ended: boolean, isHead: boolean): { answer: Answer; length: number } | null {
-  const end = bytes.indexOf('\r\n\r\n')
-  if (end === -1) return null
-  const [first = '', ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
+  const head = readMessageHead(bytes)
+  if (head === null) return null
+  const { first, headers, length: start } = head
   const status = Number(first.split(' ')[1])
-  const headers = new Map<string, string>()
-  for (const line of lines) {
-    const colon = line.indexOf(':')
-    const name = line.slice(0, colon).toLowerCase()
-    const value = line.slice(colon + 1).trim()
-    headers.set(name, headers.has(name) ? `${headers.get(name)}, ${value}` : value)
-  }
-  const start = end + 4
   const make = (body: Buffer, length: number) => ({ answer: { status, headers, body: body.toString('utf8') }, length })
   if (isHead || status === 101 || status === 204 || status === 304) return make(Buffer.alloc(0), start)
   if (headers.get('transfer-encoding') === 'chunked') {

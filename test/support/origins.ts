@@ -1,6 +1,7 @@
 // Origins for integration tests, on bare sockets so that they can misbehave: an HTTP/1 origin whose answer is a function of the request,
 // a TCP echo, a server that speaks first. Each counts what reached it, which is how tests prove that nothing did.
 import net, { type AddressInfo, type Socket } from 'node:net'
+import { readMessageHead } from './http1-head.js'
 
 export interface OriginRequest {
   readonly method: string
@@ -90,19 +91,10 @@ export class HttpOrigin extends Origin {
 }
 
 function parseRequest(bytes: Buffer): { request: Omit<OriginRequest, 'connection' | 'index'>; length: number } | null {
-  const end = bytes.indexOf('\r\n\r\n')
-  if (end === -1) return null
-  const head = bytes.toString('latin1', 0, end)
-  const [first = '', ...lines] = head.split('\r\n')
+  const whole = readMessageHead(bytes)
+  if (whole === null) return null
+  const { first, text: head, headers, length: start } = whole
   const [method = '', path = ''] = first.split(' ')
-  const headers = new Map<string, string>()
-  for (const line of lines) {
-    const colon = line.indexOf(':')
-    const name = line.slice(0, colon).toLowerCase()
-    const value = line.slice(colon + 1).trim()
-    headers.set(name, headers.has(name) ? `${headers.get(name)}, ${value}` : value)
-  }
-  const start = end + 4
   if (headers.get('transfer-encoding')?.toLowerCase().includes('chunked')) {
     const chunks: Buffer[] = []
     let at = start

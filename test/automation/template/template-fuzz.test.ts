@@ -3,37 +3,8 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { GoMap, TemplateError } from '../../../src/automation/template/go-value.js'
 import { Template } from '../../../src/automation/template/template.js'
+import { TEMPLATE_TOKENS } from '../../support/template-corpus.js'
 
-const PARTS = [
-  '{{',
-  '}}',
-  '{{-',
-  '-}}',
-  ' ',
-  '\n',
-  'x',
-  '.',
-  '.a',
-  '.a.b',
-  '$',
-  '$x',
-  ':=',
-  '=',
-  ',',
-  '|',
-  '(',
-  ')',
-  '1',
-  '-1',
-  '1.5',
-  '0x',
-  "'a'",
-  '"s"',
-  '"',
-  '`r`',
-  '/*',
-  '*/',
-]
 const WORDS = [
   'if',
   'else',
@@ -79,7 +50,7 @@ const outcome = (text: string): unknown => {
 }
 
 it('texts of its own tokens', () => {
-  const token = fc.constantFrom(...PARTS, ...WORDS.map(word => ` ${word} `))
+  const token = fc.constantFrom(...TEMPLATE_TOKENS, ...WORDS.map(word => ` ${word} `))
   fc.assert(
     fc.property(fc.array(token, { maxLength: 25 }), tokens => {
       expect(outcome(tokens.join(''))).toBeTypeOf('string')

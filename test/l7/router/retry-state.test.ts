@@ -9,39 +9,14 @@ import { type RetriedRequest, RetryState } from '../../../src/l7/router/retry-st
 import type { UpstreamFailure } from '../../../src/l7/stream/upstream-failure.js'
 import { clusterStats } from '../../../src/metrics/stat-names.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
-import type { BreakerThresholds } from '../../../src/model/cluster.js'
+import { BREAKER_DEFAULTS } from '../../../src/model/defaults.js'
 import type { RetryPolicy, VirtualHost } from '../../../src/model/route.js'
 import { Breakers } from '../../../src/upstream/host/breakers.js'
 import type { Host } from '../../../src/upstream/host/host.js'
 import { forwardAction, head, info, route, routeTable, virtualHost } from '../request-fixtures.js'
+import { retryPolicy } from './fake-host.js'
 
-const POLICY: RetryPolicy = {
-  retryOn: [],
-  numRetries: 1,
-  perTryTimeoutMs: null,
-  perTryIdleTimeoutMs: null,
-  retriableStatusCodes: [],
-  retriableHeaders: [],
-  retriableRequestHeaders: [],
-  baseIntervalMs: 25,
-  maxIntervalMs: 250,
-  rateLimitedBackoff: null,
-  avoidPreviousHosts: false,
-  omitCanaryHosts: false,
-  omitHostMetadata: null,
-  avoidPreviousPrioritiesEvery: null,
-  hostSelectionMaxAttempts: 1,
-}
-const LIMITS: BreakerThresholds = {
-  maxConnections: 1024,
-  maxPendingRequests: 1024,
-  maxRequests: 1024,
-  maxRetries: 3,
-  maxConnectionsPerHost: 1024,
-  maxConnectionPools: 1024,
-  retryBudget: null,
-  trackRemaining: false,
-}
+const POLICY = retryPolicy({ retryOn: [] })
 
 function setup(
   policy: Partial<RetryPolicy> | null,
@@ -67,7 +42,7 @@ function setup(
   const result = table.match(request, of, () => 0)
   if (result.kind !== 'route') throw new Error('no route')
   const stats = clusterStats(new StatsStore(), 'api')
-  const breakers = new Breakers({ ...LIMITS, maxRetries: options.maxRetries ?? 3 }, 'default', stats)
+  const breakers = new Breakers({ ...BREAKER_DEFAULTS, maxRetries: options.maxRetries ?? 3 }, 'default', stats)
   const retried: RetriedRequest = {
     request,
     cluster: { breakers: () => breakers, traffic: stats, priorityOf: of => of.priority },

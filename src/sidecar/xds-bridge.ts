@@ -178,7 +178,11 @@ export class XdsBridge {
     this.openSource(bootstrap.cds, CLUSTER_TYPE, 'cds')
     // Envoy's order: listeners are asked for once the clusters are initialised, after the ACK of the update that did it.
     if (server.clustersInitialised) openListeners()
-    else server.onClustersInitialised = () => queueMicrotask(openListeners)
+    else
+      server.onClustersInitialised = () => {
+        if (this.ads === null) queueMicrotask(openListeners)
+        else this.ads.whenAnswered(openListeners)
+      }
     this.watchNames()
     server.clusters.onWarm(() => this.resumeCdsAck())
   }

@@ -408,6 +408,8 @@ describe.skipIf(goControlPlaneMissing !== '').each(['GRPC', 'DELTA_GRPC'] as con
     const proxy = await ProxyProcess.start({
       bootstrap: bootstrap(server, apiType, {}, { cds_config: impatient, lds_config: impatient }),
     })
+    // It is ready whether the server has heard of it or not.
+    await server.request('the listeners', request => said(request) === 'Listener()')
     expect((await server.requests()).filter(({ nonce }) => nonce === undefined).map(said)).toEqual(['Cluster()', 'Listener()'])
     expect(await proxy.stat('cluster_manager.cds.init_fetch_timeout')).toBe(1)
     expect(await proxy.stat('listener_manager.lds.init_fetch_timeout')).toBe(1)

@@ -75,6 +75,7 @@ export class AdsClient implements DiscoveryClient {
   /** Updates whose verdict is not there yet: nothing is sent meanwhile. */
   private dispatching = 0
   private flushQueued = false
+  private readonly afterAnswers: (() => void)[] = []
   private grpc: Grpc | null = null
   private client: Client | null = null
   private clientTarget: AdsTarget | null = null
@@ -143,6 +144,12 @@ export class AdsClient implements DiscoveryClient {
       else this.paused.delete(typeUrl)
       this.flush()
     }
+  }
+
+  /** Calls `run` once what is being judged has been answered, and what may be sent has been. */
+  whenAnswered(run: () => void): void {
+    this.afterAnswers.push(run)
+    if (this.dispatching === 0) queueMicrotask(() => this.flush())
   }
 
   /** Connects, and keeps connecting until `close()`. */
@@ -379,9 +386,8 @@ export class AdsClient implements DiscoveryClient {
         `update refused: ${rejectionMessage(rejected)}`,
       )
     }
-    if (!this.call) return // the handler closed us
     if (this.call !== call) {
-      // The stream ended before the verdict was there; its successor has waited to send.
+      // The handler closed us, or the stream ended before the verdict was there; its successor has waited to send.
       this.flush()
       return
     }
@@ -499,18 +505,25 @@ export class AdsClient implements DiscoveryClient {
   // Subscription changes in type order first, then answers in order of arrival. A type that has both speaks once: an answer carries
   // the type's changes along (and in state-of-the-world form any request with the last nonce is an answer).
   private flush(): void {
-    if (!this.call || this.dispatching > 0) return
+    if (this.dispatching > 0 || !this.sendDue()) return
+    for (const run of this.afterAnswers.splice(0)) run()
+  }
+
+  /** False where the rate limit says wait. */
+  private sendDue(): boolean {
+    if (!this.call) return true
     for (const typeUrl of [...this.dirty].sort(compareTypes)) {
       if (this.paused.has(typeUrl)) continue
       const ack = this.acks.find(one => one.typeUrl === typeUrl) ?? null
-      if (!this.send(typeUrl, ack)) return
+      if (!this.send(typeUrl, ack)) return false
     }
     for (const ack of [...this.acks]) {
       if (this.paused.has(ack.typeUrl)) continue
-      if (!this.send(ack.typeUrl, ack)) return
+      if (!this.send(ack.typeUrl, ack)) return false
     }
     this.countPending()
     if (this.acks.length <= this.limits.maxPendingAcks && this.call?.isPaused()) this.call.resume()
+    return true
   }
 
   /** Sends the type's next request with `ack`; false if the rate limit says wait. */

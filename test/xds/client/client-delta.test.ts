@@ -239,6 +239,34 @@ describe('delta', () => {
     expect(client.controlPlane.pendingRequests).toBe(0)
   })
 
+  it('answers a held ACK before what is asked for once the update that let it go has been answered, however long its verdict takes', async () => {
+    const server = await delta()
+    const { client } = connect(server.port, {
+      onUpdate: async ({ typeUrl }) => {
+        if (typeUrl !== ENDPOINT_TYPE) return undefined
+        resume()
+        client.whenAnswered(() => client.subscribe(LISTENER_TYPE, wildcard))
+        await new Promise(resolve => setImmediate(resolve))
+        return undefined
+      },
+    })
+    client.subscribe(CLUSTER_TYPE, wildcard)
+    client.subscribe(ENDPOINT_TYPE, ['a'])
+    client.start()
+    const stream = await server.streams.next()
+    await stream.next()
+    await stream.next()
+    const resume = client.pause(CLUSTER_TYPE)
+    stream.send({ typeUrl: CLUSTER_TYPE, nonce: '1' })
+    stream.send({ typeUrl: ENDPOINT_TYPE, nonce: '2' })
+    const said = [await stream.next(), await stream.next(), await stream.next()]
+    expect(said.map(({ typeUrl, responseNonce }) => [typeUrl, responseNonce])).toEqual([
+      [CLUSTER_TYPE, '1'],
+      [ENDPOINT_TYPE, '2'],
+      [LISTENER_TYPE, ''],
+    ])
+  })
+
   it('adds * to names that join a wildcard, and ignores resources that it unsubscribed', async () => {
     const server = await delta()
     const { client, updates } = connect(server.port)

@@ -45,6 +45,8 @@ export interface ValidationContext {
 export interface SdsSecretRef {
   readonly name: string
   readonly source: SecretSource
+  /** How long what uses it waits for the first answer; 0 = for ever. */
+  readonly initialFetchTimeoutMs: number
 }
 export type SecretSource = ConfigSource | { readonly kind: 'static' }
 

@@ -102,10 +102,11 @@ export class ExtensionRegistry implements FilterConfigs {
     return this.entries.get(keyOf(place, name))?.config != null
   }
 
-  awaited(place: ExtensionPlace, name: string): AwaitedConfig {
+  awaited(place: ExtensionPlace, name: string, { initialFetchTimeoutMs: timeoutMs }: Discovery<unknown>): AwaitedConfig {
     const isThere = (): boolean => this.has(place, name)
     return {
       name: `extension config ${name}`,
+      timeoutMs,
       get ready() {
         return isThere()
       },

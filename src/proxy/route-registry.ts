@@ -123,10 +123,11 @@ export class RouteRegistry {
     return model !== null && (model.vhds === undefined || this.virtualHosts.seen(model.vhds))
   }
 
-  awaited(name: string): AwaitedConfig {
+  awaited(name: string, timeoutMs: number): AwaitedConfig {
     const isThere = (): boolean => this.has(name)
     return {
       name,
+      timeoutMs,
       get ready() {
         return isThere()
       },

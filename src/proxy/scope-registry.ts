@@ -117,6 +117,7 @@ export class ScopeRegistry {
 
 export interface ScopeUserOptions {
   readonly scopedRoutes: ScopedRoutes
+  readonly initialFetchTimeoutMs: number
   readonly scopes: RouteScopes
   readonly routes: RouteRegistry
   readonly runtime: Runtime
@@ -129,6 +130,7 @@ export interface ScopeUserOptions {
 /** A connection manager with scoped routes. */
 export class ScopeUser implements AwaitedConfig {
   readonly name: string
+  readonly timeoutMs: number
   private readonly options: ScopeUserOptions
   private readonly tables = new Map<string, { readonly holder: RouteHolder; readonly stats: RdsStats }>()
   private list: readonly RouteScope[] | null = null
@@ -141,6 +143,7 @@ export class ScopeUser implements AwaitedConfig {
   constructor(options: ScopeUserOptions) {
     this.options = options
     this.name = options.scopedRoutes.name
+    this.timeoutMs = options.initialFetchTimeoutMs
   }
 
   update(list: readonly RouteScope[]): void {

@@ -1,7 +1,7 @@
 // The proxy as a whole: registries, their wiring, life from start to exit. The sidecar makes one from a Bootstrap and feeds its
 // `config` decoded updates; admin reads it. It never sees protobuf or xDS streams.
 //
-//   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
+//   PRE_INITIALIZING ──start(), first CDS, clusters warm──▶ INITIALIZING ──first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
 
 import { systemClock } from '../io/clock.js'
 import { onConnectionException } from '../io/socket-guard.js'
@@ -42,6 +42,7 @@ import { TlsContexts } from '../mtls/tls/tls-contexts.js'
 import { ClusterRegistry, type ClusterRegistryOptions } from '../upstream/cluster/cluster-registry.js'
 import { bindHostOf, Dial } from '../upstream/connect/connector.js'
 import { DnsResolver } from '../upstream/dns/dns-resolver.js'
+import { clusterSecrets } from './awaited-secrets.js'
 import { CertificateWatch } from './certificate-watch.js'
 import { ConfigChanges } from './config-changes.js'
 import { Demands } from './demands.js'
@@ -136,6 +137,8 @@ export class Server {
   private readonly stopHearing: () => void
   private ldsSeen: boolean
   private cdsSeen: boolean
+  /** The static resources are in use. */
+  private begun = false
   private listenersStarted = false
   readonly statsFlush: StatsFlush
   /** Clusters are initialised: Envoy asks for listeners from then on. Called once. */
@@ -192,6 +195,7 @@ export class Server {
       log: (level, message) => this.log(level, message, undefined, 'upstream'),
       statsOf: name => clusterStats(store, name, bootstrap.node.locality.zone),
       resolver: this.resolver,
+      secrets: clusterSecrets(this.tlsContexts),
       healthCheckTransport: healthChecks,
       healthCheckDial: (host, address, listener) =>
         new Dial(
@@ -371,7 +375,7 @@ export class Server {
     const { bootstrap } = this.options
     const errors = await this.config.applyStatic(bootstrap)
     if (errors.length > 0) return errors
-    this.state = 'INITIALIZING'
+    this.begun = true
     this.statsFlush.start()
     this.overloadWatch?.start()
     this.refreshGauges()
@@ -382,6 +386,7 @@ export class Server {
   private async initialise(): Promise<ConfigError[]> {
     if (this.listenersStarted || !this.cdsSeen || this.clusters.awaitedCount > 0) return []
     this.listenersStarted = true
+    this.state = 'INITIALIZING'
     this.onClustersInitialised?.()
     const failures = await this.listeners.start()
     this.checkInit()
@@ -394,7 +399,7 @@ export class Server {
 
   /** Goes on with the start, where what it waits for has come. */
   checkInit(): void {
-    if (this.state !== 'INITIALIZING') return
+    if (!this.begun || this.state === 'LIVE' || this.state === 'DRAINING') return
     if (!this.listenersStarted) {
       void this.initialise().then(errors => {
         if (errors.length > 0) this.onStartFailure?.(errors)
@@ -436,9 +441,10 @@ export class Server {
     const warming = [...this.clusters.names()].filter(
       name => this.clusters.warming(name) !== undefined && this.clusters.get(name) === undefined,
     )
-    if (warming.length > 0) missing.push(`clusters wait for endpoints: ${warming.slice(0, 5).join(', ')}${warming.length > 5 ? ', …' : ''}`)
+    if (warming.length > 0)
+      missing.push(`clusters wait for endpoints or secrets: ${warming.slice(0, 5).join(', ')}${warming.length > 5 ? ', …' : ''}`)
     const listeners = this.listeners.warmingNames
-    if (listeners.length > 0) missing.push(`listeners wait for routes or filters: ${listeners.slice(0, 5).join(', ')}`)
+    if (listeners.length > 0) missing.push(`listeners wait for routes, secrets or filters: ${listeners.slice(0, 5).join(', ')}`)
     const { role } = this.options
     if (role?.kind === 'primary' && !role.ready()) missing.push('workers start')
     return missing.join('; ')

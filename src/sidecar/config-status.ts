@@ -60,6 +60,11 @@ function warming({ server }: StatusSources): Map<string, string> {
   for (const name of server.clusters.names()) {
     const cluster = server.clusters.warming(name)
     if (cluster === undefined) continue
+    const { missingSecrets } = cluster
+    if (missingSecrets.length > 0) {
+      reasons.set(`${CLUSTER_TYPE} ${name}`, `waits for ${missingSecrets.map(secret => `secret ${secret}`).join(', ')}`)
+      continue
+    }
     const { discovery } = cluster.config
     const what = discovery.kind === 'eds' ? `the endpoints of ${discovery.serviceName || name}` : 'its endpoints'
     reasons.set(`${CLUSTER_TYPE} ${name}`, `waits for ${what}, or for their first health checks`)
@@ -131,6 +136,7 @@ function* requestedStatuses({ server, tracked }: StatusSources): Generator<Resou
   const wanted: readonly (readonly [string, readonly string[]])[] = [
     [ENDPOINT_TYPE, server.clusters.edsSubscriptions().map(({ serviceName }) => serviceName)],
     [ROUTE_TYPE, server.routes.subscriptions().map(({ name }) => name)],
+    [SECRET_TYPE, server.secrets.wanted().map(({ name }) => name)],
   ]
   for (const [typeUrl, names] of wanted) {
     const known = new Set(tracked.of(typeUrl).map(({ name }) => name))

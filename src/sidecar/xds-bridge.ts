@@ -142,7 +142,15 @@ export class XdsBridge {
     })
     const { bootstrap, server, store } = options
     const decode = dynamicDecoder(options, server.gauges.stats, options.log, options.tracked)
-    this.secrets = new SecretKind(server, decode, this.named, this.stats, source => this.workloadApiOf(source) !== undefined)
+    this.secrets = new SecretKind({
+      server,
+      decode,
+      named: this.named,
+      ads: this.stats,
+      takesBack: source => this.workloadApiOf(source) !== undefined,
+      after: (ms, run) => this.after(ms, run),
+      log: options.log,
+    })
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
     this.extensions = new ExtensionKind(server, decode, bootstrap, (ms, run) => this.after(ms, run))
     const kinds = [
@@ -239,14 +247,18 @@ export class XdsBridge {
     this.named.close()
   }
 
-  /** Once, unless the bridge is closed first. */
-  private after(ms: number, run: () => void): void {
+  /** Once, unless the bridge is closed first. Returns the way to stop it. */
+  private after(ms: number, run: () => void): () => void {
     const timer = setTimeout(() => {
       this.timers.delete(timer)
       run()
     }, ms)
     timer.unref()
     this.timers.add(timer)
+    return () => {
+      clearTimeout(timer)
+      this.timers.delete(timer)
+    }
   }
 
   // ---- sources ----------------------------------------------------------------------------------------------------------------
@@ -287,12 +299,18 @@ export class XdsBridge {
 
   private openFile(source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string): FileSubscription {
     const { path, watchedDirectory } = source
+    // Secrets that a file lacks, or that cannot be read, hold nothing up.
+    const isOfSecrets = typeUrl === SECRET_TYPE
     return new FileSubscription({
       path,
       watchedDirectory: watchedDirectory === '' ? undefined : watchedDirectory,
       typeUrl,
       readJson: discoveryResponseFromJson,
-      onUpdate: update => this.onUpdate(update, source),
+      onUpdate: update => this.onUpdate(isOfSecrets ? { ...update, absent: this.secrets.lackedBy(source, update) } : update, source),
+      onFailure: () => {
+        if (!isOfSecrets) return
+        void this.onUpdate({ typeUrl, resources: [], removed: [], absent: this.secrets.unreadIn(source), systemVersion: '' }, source)
+      },
       logger: this.logger(),
     })
   }
@@ -527,7 +545,9 @@ export class XdsBridge {
     if (followers === undefined) return null
     const refused = new Set(rejected.map(({ name }) => name))
     const accepted = resources.filter(({ name }) => !refused.has(name))
-    return followers.follow({ typeUrl, source, resources: accepted, removed, ...(absent === undefined ? {} : { absent }) })
+    // Who waits for a secret waits no longer for one that was refused.
+    const missing = typeUrl === SECRET_TYPE ? [...(absent ?? []), ...refused] : absent
+    return followers.follow({ typeUrl, source, resources: accepted, removed, ...(missing === undefined ? {} : { absent: missing }) })
   }
 
   /** Is it accepted, or passed over without a word to the server? */

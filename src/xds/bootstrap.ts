@@ -22,7 +22,7 @@ import type { StatsConfig as StatsConfigMessage } from './gen/envoy/config/metri
 import { decodeAccessLogs } from './resources/access-log.js'
 import { decodeAddress } from './resources/address.js'
 import { decodeBindSource, decodeClusterMessage } from './resources/cluster.js'
-import { unknownClusters, unknownSecrets } from './resources/cluster-references.js'
+import { unknownClusters } from './resources/cluster-references.js'
 import { decodeApiConfigSource, decodeConfigSource, initialFetchTimeoutMs } from './resources/config-source.js'
 import { decodeBootstrapResolver } from './resources/dns.js'
 import { Ctx, type Decoded, type DecodeOptions, ErrorCollector } from './resources/field-path.js'
@@ -322,8 +322,6 @@ function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
   bootstrap.listeners.forEach((listener, i) => {
     refuse(statics.at('listeners', i), unreachableListenerSources(listener, bootstrap))
   })
-  const secrets = new Set(bootstrap.secrets.map(secret => secret.name))
-  for (const { path, reason } of unknownSecrets(bootstrap, name => secrets.has(name))) ctx.sink.addError(`${statics.path}.${path}`, reason)
   const local = bootstrap.localClusterName ?? ''
   if (local !== '' && !clusters.has(local)) {
     ctx.at('cluster_manager').at('local_cluster_name').error(`local cluster '${local}' must be defined`)

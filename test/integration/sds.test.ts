@@ -1,5 +1,6 @@
 // Secrets from where Envoy takes them: over ADS (identity-changes.test.ts), from an SDS stream of their own and from files, with
-// rotation of certificate and validation context, half-written files, and a listener whose secrets are not there yet.
+// rotation of certificate and validation context, half-written files, and a listener whose secrets come after its timeout. What waits for
+// secrets, and how long: secret-warming.test.ts.
 import { X509Certificate } from 'node:crypto'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -65,7 +66,7 @@ async function served(port: number, options = web): Promise<string | null> {
 }
 
 describe('a gRPC stream of its own', () => {
-  it('brings certificate and roots, rotates both without closing what is open, and refuses connections until they are there', async () => {
+  it('brings certificate and roots, rotates both without closing what is open, and refuses connections before, when its time is over', async () => {
     const sds = await new AdsFixture().start()
     const port = await freePort()
     const xds = sds.bootstrap() as { node: object; static_resources: { clusters: object[] } }

@@ -29,6 +29,7 @@ function setUp() {
   const asked: string[] = []
   const user = new ScopeUser({
     scopedRoutes: { name: 's', keyBuilder, rdsSource: ads, scopes: { kind: 'dynamic', source: ads } },
+    initialFetchTimeoutMs: 0,
     scopes,
     routes,
     runtime: EMPTY_RUNTIME,

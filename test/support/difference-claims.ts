@@ -25,8 +25,8 @@ const DRAIN = 'integration/drain.test.ts'
 
 export const CLAIMS: Readonly<Record<string, Claim>> = {
   'a whole body that an `ext_proc` processor': claim('integration/ext-proc.test.ts: a body may be replaced by one of another length'),
-  'a listener whose TLS secrets': claim('integration/sds.test.ts: brings certificate and roots'),
-  'a listener with filters that follow a secret': claim('integration/pending-secrets.test.ts: does not hold up its listener'),
+  'a cluster whose secrets come': claim('upstream/cluster/cluster-registry.test.ts: are asked for at once, and waited for beside'),
+  'an SDS file with several secrets': claim('integration/sds.test.ts: is as many secrets'),
   'metadata as a whole as text': claim('integration/ext-proc.test.ts: the attributes that are asked for go with'),
   'a `connection_limit` that the runtime': claim('integration/runtime-flags.test.ts: a connection limit counts and refuses'),
   Overload: claim(

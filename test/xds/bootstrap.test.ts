@@ -6,10 +6,13 @@ import {
   decoded,
   errorsOf,
   hcm,
+  httpFilter,
   type Json,
   listenerJson,
   networkFilter,
   routeJson,
+  router,
+  TYPE,
   tls,
 } from './resources/messages.js'
 
@@ -310,6 +313,37 @@ describe('parseBootstrap refuses, naming the field', () => {
       ),
       [
         'static_resources.clusters[0].transport_socket.typed_config.common_tls_context.validation_context_sds_secret_config: unknown static secret: ca',
+      ],
+    ],
+    [
+      'secrets of listeners that could never come: static ones that there are not, and ADS without ads_config',
+      bootstrapJson(
+        listenerJson({
+          filters: [
+            hcm({
+              http_filters: [
+                httpFilter('credential_injector.v3.CredentialInjector', {
+                  credential: {
+                    name: 'generic',
+                    typed_config: {
+                      '@type': `${TYPE}envoy.extensions.http.injected_credentials.generic.v3.Generic`,
+                      credential: { name: 'token', sds_config: { ads: {}, resource_api_version: 'V3' } },
+                    },
+                  },
+                }),
+                router(),
+              ],
+            }),
+          ],
+          transport_socket: tls('Downstream', {
+            common_tls_context: { tls_certificates: [{ certificate_chain: { filename: 'c' }, private_key: { filename: 'k' } }] },
+            session_ticket_keys_sds_secret_config: { name: 'keys' },
+          }),
+        }),
+      ),
+      [
+        'static_resources.listeners[0].filter_chains[0].transport_socket.typed_config.session_ticket_keys_sds_secret_config: unknown static secret: keys',
+        'static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.credential.typed_config.credential.sds_config.ads: ads_config is required in the bootstrap',
       ],
     ],
     [

@@ -1,7 +1,8 @@
 // Where key material comes from: inline text, files (watched), environment variables, and secrets by name (SDS or the bootstrap's static
-// ones). Called by the TLS contexts, which name what they depend on and are told when it changes; the proxy sets SDS secrets and opens the
-// subscriptions that `onWanted` names. Invariant: a listener is told after the new value can be read, never with a value in the same turn as
-// it subscribes; listeners are held weakly, so a context that no snapshot names is collected and its watches end.
+// ones). Called by the TLS contexts, which name what they depend on and are told when it changes; the proxy sets SDS secrets, opens the
+// subscriptions that `onWanted` names, and says of which secrets nothing is to be expected now. Listeners and clusters are warm once their
+// secrets have settled: one that has settled never has not again. Invariant: a listener is told after the new value can be read, never with a
+// value in the same turn as it subscribes; listeners are held weakly, so a context that no snapshot names is collected and its watches end.
 
 import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
@@ -27,7 +28,10 @@ export type TextResult = { readonly ok: true; readonly text: string } | { readon
 
 export interface SecretRegistryOptions {
   readonly environment?: (name: string) => string | undefined
-  /** A context wants a secret that is neither static nor subscribed to yet. Called once per secret until `onUnwanted`. */
+  /**
+   * A context wants a secret that is neither static nor subscribed to yet, or with another timeout. Called once per secret and timeout until
+   * `onUnwanted`.
+   */
   readonly onWanted?: (ref: SdsSecretRef) => void
   readonly onUnwanted?: (ref: SdsSecretRef) => void
 }
@@ -40,10 +44,21 @@ interface FileEntry {
   readonly listeners: Listeners
 }
 
+interface Waiter {
+  readonly timeoutMs: number
+  readonly settled: () => void
+}
+
 interface SecretEntry {
-  readonly ref: SdsSecretRef | null
+  /** Of every timeout that it is wanted with, the first one first. */
+  readonly refs: SdsSecretRef[]
   secret: Secret | null
   readonly listeners: Listeners
+  /** It has come, or whoever has it has said that it does not, or none that can be used. */
+  settled: boolean
+  /** Timeouts that are over. */
+  readonly expired: Set<number>
+  readonly waiters: Set<Waiter>
 }
 
 export class SecretRegistry {
@@ -119,11 +134,45 @@ export class SecretRegistry {
     if (entry === undefined) return
     entry.secret = secret
     this.notify(entry.listeners)
+    if (secret !== null) settle(entry)
   }
 
-  /** Every secret that contexts want and that is not static. */
+  /** It was refused, or there is none: nobody waits for it any longer. One that comes later is used. */
+  giveUp(ref: SdsSecretRef): void {
+    const entry = this.secrets.get(secretKey(ref))
+    if (entry !== undefined) settle(entry)
+  }
+
+  /** The timeout of the reference is over. */
+  expire(ref: SdsSecretRef): void {
+    const entry = this.secrets.get(secretKey(ref))
+    if (entry === undefined) return
+    entry.expired.add(ref.initialFetchTimeoutMs)
+    release(entry, ({ timeoutMs }) => timeoutMs === ref.initialFetchTimeoutMs)
+  }
+
+  /** It has come, or is waited for no longer. One that nobody has named yet has not. */
+  isSettled(ref: SdsSecretRef): boolean {
+    if (ref.source.kind === 'static') return true
+    const entry = this.secrets.get(secretKey(ref))
+    return entry !== undefined && (entry.settled || entry.expired.has(ref.initialFetchTimeoutMs))
+  }
+
+  /** Calls `settled` once, at once where it is. Returns the way to stop waiting. */
+  whenSettled(ref: SdsSecretRef, settled: () => void): () => void {
+    const entry = this.secrets.get(secretKey(ref))
+    if (entry === undefined || this.isSettled(ref)) {
+      settled()
+      return () => {}
+    }
+    const waiter = { timeoutMs: ref.initialFetchTimeoutMs, settled }
+    entry.waiters.add(waiter)
+    return () => entry.waiters.delete(waiter)
+  }
+
+  /** Every secret that contexts want and that is not static, with each of its timeouts. */
   wanted(): readonly SdsSecretRef[] {
-    return [...this.secrets.values()].flatMap(entry => (entry.ref === null || entry.ref.source.kind === 'static' ? [] : [entry.ref]))
+    return [...this.secrets.values()].flatMap(({ refs }) => (refs[0]?.source.kind === 'static' ? [] : refs))
   }
 
   /**
@@ -234,8 +283,11 @@ export class SecretRegistry {
     const key = secretKey(ref)
     let entry = this.secrets.get(key)
     if (entry === undefined) {
-      entry = { ref, secret: null, listeners: new Set() }
+      entry = { refs: [], secret: null, listeners: new Set(), settled: false, expired: new Set(), waiters: new Set() }
       this.secrets.set(key, entry)
+    }
+    if (!entry.refs.some(({ initialFetchTimeoutMs }) => initialFetchTimeoutMs === ref.initialFetchTimeoutMs)) {
+      entry.refs.push(ref)
       if (ref.source.kind !== 'static') this.options.onWanted?.(ref)
     }
     return entry
@@ -250,7 +302,8 @@ export class SecretRegistry {
     for (const [key, entry] of this.secrets) {
       if (!dropDead(entry.listeners)) continue
       this.secrets.delete(key)
-      if (entry.ref !== null && entry.ref.source.kind !== 'static') this.options.onUnwanted?.(entry.ref)
+      const [ref] = entry.refs
+      if (ref !== undefined && ref.source.kind !== 'static') this.options.onUnwanted?.(ref)
     }
     const directories = new Set([...this.files.values()].map(entry => entry.directory))
     for (const [directory, watcher] of this.watchers) {
@@ -266,8 +319,20 @@ function dropDead(listeners: Listeners): boolean {
   return listeners.size === 0
 }
 
+function settle(entry: SecretEntry): void {
+  entry.settled = true
+  release(entry, () => true)
+}
+
+function release({ waiters }: SecretEntry, which: (waiter: Waiter) => boolean): void {
+  for (const waiter of [...waiters]) {
+    // One may make another stop waiting.
+    if (which(waiter) && waiters.delete(waiter)) waiter.settled()
+  }
+}
+
 /** One secret of one source: the same name from two SDS servers is two secrets. */
-export function secretKey({ source, name }: SdsSecretRef): string {
+export function secretKey({ source, name }: Pick<SdsSecretRef, 'source' | 'name'>): string {
   return `${source.kind === 'static' ? 'static' : sourceKey(source)} ${name}`
 }
 

@@ -7,14 +7,14 @@ import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { TlsStats } from '../../metrics/stat-names.js'
 import type { ConfigError } from '../../model/config-error.js'
-import type { CommonTlsContext } from '../../model/tls.js'
+import type { CommonTlsContext, SdsSecretRef } from '../../model/tls.js'
 import type { TrustHistory } from '../peer/trust-history.js'
 import type { SecretListener, SecretRegistry } from '../secrets/secret-registry.js'
 import type { SessionCache } from './session-cache.js'
 import type { MaterialInput } from './tls-input.js'
 import { buildMaterial, type MaterialResult, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
-import { CERTIFICATE_SDS_PATH, certificateSdsPath, dependenciesOf } from './tls-sources.js'
+import { CERTIFICATE_SDS_PATH, certificateSdsPath, dependenciesOf, secretRefsOf } from './tls-sources.js'
 
 export interface TlsContextDeps {
   readonly registry: SecretRegistry
@@ -53,6 +53,10 @@ export abstract class TlsContext implements SecretListener {
 
   get common(): CommonTlsContext {
     return this.input.common
+  }
+
+  get secretRefs(): readonly SdsSecretRef[] {
+    return secretRefsOf(this.input)
   }
 
   /** Called once, after the subclass is made. `built`: what its model gave, where that is known already. */

@@ -33,13 +33,16 @@ export interface TlsSources {
   readonly ticketKeys: readonly Buffer[]
 }
 
+/** The secrets that a model names. */
+export function secretRefsOf({ common, ticketKeysSds }: Pick<MaterialInput, 'common' | 'ticketKeysSds'>): SdsSecretRef[] {
+  return [...common.certificateSds, common.validationSds, ticketKeysSds].filter(ref => ref !== null)
+}
+
 /** Sources and secrets that a model names, for SecretRegistry.depend. */
-export function dependenciesOf(
-  { common, ticketKeys, ticketKeysSds }: MaterialInput,
-  registry: SecretRegistry,
-): { sources: DataSource[]; refs: SdsSecretRef[] } {
+export function dependenciesOf(input: MaterialInput, registry: SecretRegistry): { sources: DataSource[]; refs: SdsSecretRef[] } {
+  const { common, ticketKeys } = input
   const sources: DataSource[] = [...ticketKeys]
-  const refs = [...common.certificateSds, common.validationSds, ticketKeysSds].filter(ref => ref !== null)
+  const refs = secretRefsOf(input)
   const addCertificate = (item: TlsCertificate): void => {
     sources.push(...[item.certificateChain, item.privateKey, item.password, item.ocspStaple ?? null].filter(source => source !== null))
   }

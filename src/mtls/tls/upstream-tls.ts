@@ -64,6 +64,11 @@ export class UpstreamTlsContext extends TlsContext {
     return this.material !== null && this.deps.history.covers(this.material.verifyKey, key)
   }
 
+  /** A connection is tried without the secrets. */
+  countNotReady(): void {
+    this.owner.stats.tls.socketFactory.upstream_context_secrets_not_ready.value++
+  }
+
   /**
    * Starts a handshake on a connected socket. `sni` '' = the configured one; `alpn` null = the configured ones. The socket emits
    * `secureConnect` (then call `verify` before anything else) or `error`. Throws when the secrets are not there yet.

@@ -43,10 +43,12 @@ import type { HttpConnectionManager } from '../../model/http-connection-manager.
 import type { FilterChain, Listener, TcpTunneling } from '../../model/listener.js'
 import { OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { ScopedRoutes } from '../../model/scoped-routes.js'
+import type { SdsSecretRef } from '../../model/tls.js'
 import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
 import type { TlsContexts } from '../../mtls/tls/tls-contexts.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import type { AwaitedConfig } from '../awaited-config.js'
+import { awaitedSecrets, notingSecrets } from '../awaited-secrets.js'
 import type { ExtensionRegistry } from '../extension-registry.js'
 import { compilePreFilters } from '../network/network-filters.js'
 import type { RdsStats, RouteRegistry } from '../route-registry.js'
@@ -90,7 +92,7 @@ export interface CompiledListener {
   /** As it was given: some filters of it may come over ECDS. */
   readonly source: Listener
   readonly version: ListenerVersion
-  /** Routes that must be there before the listener may serve. */
+  /** Routes, secrets and filters that must be there before the listener may serve. */
   readonly awaited: readonly AwaitedConfig[]
   /** Clusters that tcp_proxy filters and inline routes name. */
   readonly clusterNames: ReadonlySet<string>
@@ -121,6 +123,7 @@ export function compileListener(source: Listener, env: ListenerEnvironment, onCh
     return { ok: false, errors }
   }
   const releases: (() => void)[] = [() => stats.release(), resolved.release]
+  const secrets = [...tlsOf.values()].flatMap(({ secretRefs }) => secretRefs)
   const awaited: AwaitedConfig[] = [...resolved.awaited]
   const clusterNames = new Set<string>()
   const matcher = new FilterChainMatcher<ChainRuntime>(model, chain => {
@@ -129,9 +132,10 @@ export function compileListener(source: Listener, env: ListenerEnvironment, onCh
       tls: tlsOf.get(chain) ?? null,
       missingFilter: resolved.missingFilterOf(chain),
       preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment, env.runtime),
-      terminal: compileTerminal(chain, model, stats, env, { awaited, clusterNames, releases }),
+      terminal: compileTerminal(chain, model, stats, env, { awaited, secrets, clusterNames, releases }),
     }
   })
+  awaited.push(...awaitedSecrets(env.tlsContexts.registry, secrets))
   const accessLogs = compileLogs(model.accessLogs, env)
   const { log } = env
   const filterStats = new ListenerFilterStats(env.store)
@@ -191,6 +195,7 @@ function logErrors(logs: readonly AccessLog[], prefix: string, env: ListenerEnvi
 
 interface Collected {
   readonly awaited: AwaitedConfig[]
+  readonly secrets: SdsSecretRef[]
   readonly clusterNames: Set<string>
   readonly releases: (() => void)[]
 }
@@ -264,14 +269,19 @@ function compileHttp(
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
   for (const filter of config.httpFilters) {
     if (filter.kind === 'discovered' && !filter.discovery.withoutWarming)
-      collected.awaited.push(env.extensions.awaited('http', filter.name))
+      collected.awaited.push(env.extensions.awaited('http', filter.name, filter.discovery))
   }
-  const { factories, router, release } = compileFilters(config.httpFilters, {
-    ...env.filterEnvironment,
-    stats: hcm,
-    listenerMetadata: listener.metadata,
-    serviceCluster: env.serviceCluster,
-  })
+  const { made, named } = notingSecrets(env.filterEnvironment.secrets, secrets =>
+    compileFilters(config.httpFilters, {
+      ...env.filterEnvironment,
+      secrets,
+      stats: hcm,
+      listenerMetadata: listener.metadata,
+      serviceCluster: env.serviceCluster,
+    }),
+  )
+  const { factories, router, release } = made
+  collected.secrets.push(...named)
   if (release !== undefined) collected.releases.push(release)
   const used = config.tracing === null ? null : env.tracers.use(config.tracing.provider)
   if (used !== null) collected.releases.push(() => used.release())
@@ -317,7 +327,7 @@ function compileHttp(
 
 function openRoutes(config: HttpConnectionManager, env: ListenerEnvironment, collected: Collected): RouteSource {
   const { routeTable, scopedRoutes } = config
-  if (scopedRoutes !== undefined) return openScopes(config.statPrefix, scopedRoutes, env, collected)
+  if (scopedRoutes !== undefined) return openScopes(config, scopedRoutes, env, collected)
   if (routeTable !== null) {
     const table = compileRouteTable(routeTable, { runtime: env.runtime, stats: env.store })
     collected.releases.push(() => table.release())
@@ -325,18 +335,32 @@ function openRoutes(config: HttpConnectionManager, env: ListenerEnvironment, col
     return new RouteHolder(table)
   }
   const name = config.rdsName ?? ''
-  collected.awaited.push(env.routes.awaited(name))
+  collected.awaited.push(env.routes.awaited(name, config.rdsInitialFetchTimeoutMs))
   const rds = adsStats(env.store).rds(config.statPrefix, name)
   collected.releases.push(() => env.routes.drop(name, rds))
   return env.routes.hold(name, config.rdsSource ?? ADS, rds)
 }
 
-function openScopes(statPrefix: string, scopedRoutes: ScopedRoutes, env: ListenerEnvironment, collected: Collected): RouteSource {
+function openScopes(
+  { statPrefix, rdsInitialFetchTimeoutMs: initialFetchTimeoutMs }: HttpConnectionManager,
+  scopedRoutes: ScopedRoutes,
+  env: ListenerEnvironment,
+  collected: Collected,
+): RouteSource {
   const { routes, runtime } = env
   const scopes = new RouteScopes(scopedRoutes.keyBuilder, routes.empty)
   const statsOf = (table: string): RdsStats => adsStats(env.store).rds(statPrefix, table)
   const onTableDemanded = (source: ConfigSource, table: string): void => env.scopes.onTableDemanded?.(source, table)
-  const user = new ScopeUser({ scopedRoutes, scopes, routes, runtime, stats: env.store, statsOf, onTableDemanded })
+  const user = new ScopeUser({
+    scopedRoutes,
+    initialFetchTimeoutMs,
+    scopes,
+    routes,
+    runtime,
+    stats: env.store,
+    statsOf,
+    onTableDemanded,
+  })
   env.scopes.add(user)
   collected.awaited.push(user)
   const from = scopedRoutes.scopes

@@ -122,7 +122,7 @@ class Resolver {
     extensions.hold(place, name, discovery, user)
     held = true
     this.releases.push(() => extensions.drop(place, name, user))
-    if (!discovery.withoutWarming) this.awaited.push(extensions.awaited(place, name))
+    if (!discovery.withoutWarming) this.awaited.push(extensions.awaited(place, name, discovery))
     return current
   }
 }

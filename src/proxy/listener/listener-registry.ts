@@ -1,7 +1,7 @@
-// All listeners of the proxy by name, and their changes: add, swap under the open socket, drain and remove. A listener serves once
-// its routes are there (warming, within initial_fetch_timeout); until then the old version, if any, goes on.
+// All listeners of the proxy by name, and their changes: add, swap under the open socket, drain and remove. A listener serves once what it
+// awaits is there, routes and secrets first of all (warming, each within its initial_fetch_timeout); until then the old version, if any, goes on.
 //
-//   apply ──▶ warming ──routes there──▶ active ──remove──▶ draining ──drain time──▶ gone
+//   apply ──▶ warming ──all there──▶ active ──remove──▶ draining ──drain time──▶ gone
 
 import type { Socket } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
@@ -9,8 +9,8 @@ import type { SocketDestination } from '../../io/socket-options.js'
 import { listenerManagerStats } from '../../metrics/stat-names.js'
 import { formatAddress } from '../../model/address.js'
 import type { ConfigError } from '../../model/config-error.js'
-import type { Discovery } from '../../model/discovery.js'
-import type { Listener, NetworkFilter } from '../../model/listener.js'
+import type { Listener } from '../../model/listener.js'
+import type { AwaitedConfig } from '../awaited-config.js'
 import { DrainSequence } from '../drain-sequence.js'
 import type { HeldStream, OverloadedListeners } from '../overload/overload-actions.js'
 import type { OfferedSocket, Predecessor } from '../predecessor.js'
@@ -39,7 +39,6 @@ interface Entry {
   /** A version that may serve is being bound. */
   binding: Promise<unknown> | null
   stopWaiting: (() => void)[]
-  timer: NodeJS.Timeout | null
 }
 
 const ANY_IPV6: ReadonlySet<string> = new Set(['::'])
@@ -96,7 +95,6 @@ export class ListenerRegistry implements OverloadedListeners {
       trial: null,
       binding: null,
       stopWaiting: [],
-      timer: null,
     }
     if (known === undefined) {
       this.entries.set(model.name, entry)
@@ -108,7 +106,7 @@ export class ListenerRegistry implements OverloadedListeners {
     const { started } = this
     let refused: string | null = null
     // Envoy binds now, whenever the listener may serve, and refuses the update where it cannot. Node binds and listens in one.
-    if (!isStatic && !(started && compiled.awaited.every(routes => routes.ready))) refused = await this.tryBind(model.name, entry, compiled)
+    if (!isStatic && !(started && compiled.awaited.every(({ ready }) => ready))) refused = await this.tryBind(model.name, entry, compiled)
     if (refused === null && started) refused = await this.warm(model.name, entry)
     return refused === null ? [] : [{ path: 'address', reason: refused }]
   }
@@ -204,37 +202,33 @@ export class ListenerRegistry implements OverloadedListeners {
 
   private warm(name: string, entry: Entry): Promise<string | null> | null {
     const compiled = entry.warming!
-    const missing = compiled.awaited.filter(routes => !routes.ready)
-    if (missing.length === 0) return this.activate(name, entry, compiled)
-    let left = missing.length
-    const goOn = (): void => {
+    const missing = new Set(compiled.awaited.filter(({ ready }) => !ready))
+    if (missing.size === 0) return this.activate(name, entry, compiled)
+    const over = (awaited: AwaitedConfig): void => {
+      if (entry.warming !== compiled || !missing.delete(awaited) || missing.size > 0) return
       this.finishWaiting(entry)
-      if (entry.warming === compiled) void this.activate(name, entry, compiled)
+      void this.activate(name, entry, compiled)
     }
-    const ready = (): void => {
-      if (entry.warming === compiled && --left === 0) goOn()
-    }
-    // Envoy: a first table that is refused must not hold up the start. A listener that serves keeps its old version for the time.
-    const refused = (): void => {
-      if (entry.warming === compiled && entry.active === null) goOn()
-    }
-    for (const route of missing) entry.stopWaiting.push(route.whenReady(ready, refused))
-    const timeoutMs = initialFetchTimeout(compiled)
-    if (timeoutMs > 0) {
-      entry.timer = setTimeout(() => {
-        const names = missing.map(routes => routes.name)
-        this.env.log('warn', `listener ${name}: no ${names.join(', ')} within ${timeoutMs} ms, starting without`)
-        goOn()
+    for (const awaited of [...missing]) {
+      // Envoy: a first version that is refused must not hold up the start. A listener that serves keeps its old version for the time.
+      const refused = (): void => {
+        if (entry.active === null) over(awaited)
+      }
+      entry.stopWaiting.push(awaited.whenReady(() => over(awaited), refused))
+      const { timeoutMs } = awaited
+      if (timeoutMs === 0 || !missing.has(awaited)) continue
+      const timer = setTimeout(() => {
+        this.env.log('warn', `listener ${name}: no ${awaited.name} within ${timeoutMs} ms, starting without`)
+        over(awaited)
       }, timeoutMs)
-      entry.timer.unref()
+      timer.unref()
+      entry.stopWaiting.push(() => clearTimeout(timer))
     }
     return null
   }
 
   private finishWaiting(entry: Entry): void {
     for (const stop of entry.stopWaiting.splice(0)) stop()
-    if (entry.timer !== null) clearTimeout(entry.timer)
-    entry.timer = null
   }
 
   private async activate(name: string, entry: Entry, compiled: CompiledListener): Promise<string | null> {
@@ -411,8 +405,9 @@ export class ListenerRegistry implements OverloadedListeners {
     for (const listener of [...this.active, ...this.draining]) yield* listener.streams()
   }
 
-  /** The process ends: every connection ends after what is in progress. */
+  /** The process ends: every connection ends after what is in progress, and nothing that warms begins any more. */
   drainAll(): void {
+    for (const entry of this.entries.values()) this.dropWarming(entry)
     for (const listener of [...this.active, ...this.draining]) listener.drain()
   }
 
@@ -462,26 +457,4 @@ function listenersByPort(listeners: readonly ActiveListener[]): Map<number, Acti
 function sameAddress(a: Listener, b: Listener): boolean {
   const text = (listener: Listener): string => [listener.address, ...listener.additionalAddresses].map(formatAddress).join()
   return text(a) === text(b) && a.bindToPort === b.bindToPort && a.transparent === b.transparent
-}
-
-/** Of everything that it may wait for; 0: for ever. */
-function initialFetchTimeout({ source, version }: CompiledListener): number {
-  const timeouts = [source, version.model].flatMap(model => {
-    const { filterChains, defaultFilterChain, discoveredFilters = [] } = model
-    const chains = defaultFilterChain === null ? filterChains : [...filterChains, defaultFilterChain]
-    return [...discoveredFilters.flatMap(timeoutsOf), ...chains.flatMap(({ filters }) => filters.flatMap(networkTimeouts))]
-  })
-  return timeouts.includes(0) ? 0 : Math.max(0, ...timeouts)
-}
-
-function timeoutsOf({ discovery }: { readonly discovery: Discovery<unknown> }): number[] {
-  return discovery.withoutWarming ? [] : [discovery.initialFetchTimeoutMs]
-}
-
-function networkTimeouts(filter: NetworkFilter): number[] {
-  if (filter.kind === 'discovered') return timeoutsOf(filter)
-  if (filter.kind !== 'httpConnectionManager') return []
-  const { rdsName, scopedRoutes, rdsInitialFetchTimeoutMs, httpFilters } = filter.hcm
-  const routes = rdsName === null && scopedRoutes === undefined ? [] : [rdsInitialFetchTimeoutMs]
-  return [...routes, ...httpFilters.flatMap(each => (each.kind === 'discovered' ? timeoutsOf(each) : []))]
 }

@@ -22,7 +22,7 @@ export interface FedUpdate {
   readonly source: ConfigSource
   readonly resources: readonly XdsResource[]
   readonly removed: readonly string[]
-  /** Names that were asked for on demand, and that the server does not have. */
+  /** Names that were asked for on demand, and that the server does not have; secrets that nobody is to wait for. */
   readonly absent?: readonly string[]
 }
 
@@ -45,18 +45,23 @@ interface Fed {
   readonly resources: Map<string, XdsResource>
   /** Names of the resources that a request's name (alias) brought. */
   readonly byAlias: Map<string, Set<string>>
+  /** Secrets that nobody waits for, though they are not here. */
+  readonly absent: Set<string>
 }
 
 export class FedResources {
   private readonly groups = new Map<string, Fed>()
 
-  apply({ typeUrl, source, resources, removed }: FedUpdate): void {
+  apply({ typeUrl, source, resources, removed, absent = [] }: FedUpdate): void {
     const key = keyOf(typeUrl, source)
     let group = this.groups.get(key)
     // An empty one too: it says that the source has answered.
-    if (group === undefined) this.groups.set(key, (group = { typeUrl, source, resources: new Map(), byAlias: new Map() }))
+    if (group === undefined)
+      this.groups.set(key, (group = { typeUrl, source, resources: new Map(), byAlias: new Map(), absent: new Set() }))
     for (const name of removed) take(group, name)
     for (const resource of resources) put(group, resource)
+    // Of other types what requests ask for is never known to be complete.
+    if (typeUrl === SECRET_TYPE) for (const name of [...removed, ...absent]) group.absent.add(name)
   }
 
   /** Nobody asks for these any more; `*`: for nothing of the type. */
@@ -64,8 +69,11 @@ export class FedResources {
     const key = keyOf(typeUrl, source)
     const group = this.groups.get(key)
     if (group === undefined) return
-    for (const name of names) take(group, name)
-    if (names.includes('*') || group.resources.size === 0) this.groups.delete(key)
+    for (const name of names) {
+      take(group, name)
+      group.absent.delete(name)
+    }
+    if (names.includes('*') || group.resources.size + group.absent.size === 0) this.groups.delete(key)
   }
 
   /** What a subscription to the name brings. */
@@ -76,6 +84,12 @@ export class FedResources {
     return found.map(one => group.resources.get(one)!)
   }
 
+  /** Of these names. */
+  absent(typeUrl: string, source: ConfigSource, names: readonly string[]): string[] {
+    const group = this.groups.get(keyOf(typeUrl, source))
+    return group === undefined ? [] : names.filter(name => group.absent.has(name))
+  }
+
   /** Of one type and source. */
   all(typeUrl: string, source: ConfigSource): XdsResource[] {
     return [...(this.groups.get(keyOf(typeUrl, source))?.resources.values() ?? [])]
@@ -84,7 +98,13 @@ export class FedResources {
   /** All of it, in the order in which it can be applied. */
   updates(): FedUpdate[] {
     return [...this.groups.values()]
-      .map(({ typeUrl, source, resources }) => ({ typeUrl, source, resources: [...resources.values()], removed: [] }))
+      .map(({ typeUrl, source, resources, absent }) => ({
+        typeUrl,
+        source,
+        resources: [...resources.values()],
+        removed: [],
+        ...(absent.size === 0 ? {} : { absent: [...absent] }),
+      }))
       .sort((a, b) => ORDER.indexOf(a.typeUrl) - ORDER.indexOf(b.typeUrl))
   }
 }

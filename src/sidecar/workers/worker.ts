@@ -128,7 +128,8 @@ export class Worker {
   private onWanted(typeUrl: string, source: ConfigSource, names: readonly string[]): void {
     this.inOrder(async () => {
       const resources = names.includes('*') ? this.fed.all(typeUrl, source) : names.flatMap(name => this.fed.get(typeUrl, source, name))
-      if (resources.length > 0) await this.apply({ typeUrl, source, resources, removed: [] })
+      const absent = this.fed.absent(typeUrl, source, names)
+      if (resources.length + absent.length > 0) await this.apply({ typeUrl, source, resources, removed: [], absent })
     })
   }
 

@@ -3,12 +3,24 @@
 
 import type { Clock } from '../../io/clock.js'
 import type { ClusterStats } from '../../metrics/stat-names.js'
+import type { Cluster } from '../../model/cluster.js'
 import type { Locality } from '../../model/endpoint.js'
 import type { FindCluster } from '../balance/aggregate-load-balancer.js'
 import type { NameResolver } from '../dns/dns-resolver.js'
 import type { EventLog } from '../health/event-log.js'
 import type { HealthCheckDial, HealthCheckTransport } from '../health/health-check-transport.js'
 import type { RemoteHealth } from '../health/health-verdicts.js'
+import type { HostCluster } from '../host/host.js'
+
+/** The secrets by SDS of TLS contexts of clusters. */
+export interface ClusterSecrets {
+  /** Names of those of the config that have not come, and may be waited for. Nothing is asked for. */
+  missing(config: Cluster): readonly string[]
+  /** Makes the TLS contexts, so that their secrets are asked for as long as the cluster has this config. */
+  hold(cluster: HostCluster): void
+  /** Calls `done` once none is missing, at once where none is. Returns the way to stop waiting. */
+  whenComplete(config: Cluster, done: () => void): () => void
+}
 
 export interface ClusterDeps {
   readonly clock: Clock
@@ -27,6 +39,8 @@ export interface ClusterDeps {
   readonly openEventLog?: (path: string) => EventLog
   /** Of outlier detection's events; absent: nowhere. */
   readonly openOutlierLog?: () => EventLog
+  /** Absent: secrets are waited for by nobody. */
+  readonly secrets?: ClusterSecrets
   /** Another process checks and ejects the hosts; absent: this one does. */
   readonly remoteHealth?: RemoteHealth
   /** Another cluster, for aggregates and zone-aware routing. */

@@ -95,7 +95,7 @@ export class ClusterRegistry {
   }
 
   /**
-   * Clusters that wait for endpoints, names or health checks of their own. Who waits for these waits for aggregates too, but never for
+   * Clusters that wait for endpoints, names, secrets or health checks of their own. Who waits for these waits for aggregates too, but never for
    * one whose children are not in the config: nobody knows whether they will come.
    */
   get awaitedCount(): number {
@@ -123,7 +123,9 @@ export class ClusterRegistry {
       return null
     }
     if (entry.warming !== null && isDeepStrictEqual(entry.warming.config, config)) return null
-    if (entry.warming === null && entry.active !== null && entry.active.reconfigure(config)) {
+    // With secrets that are not here yet it would be without TLS: the version in use goes on until they are.
+    const missing = this.deps.secrets?.missing(config) ?? []
+    if (entry.warming === null && missing.length === 0 && entry.active?.reconfigure(config) === true) {
       this.revive(entry)
       return null
     }

@@ -36,7 +36,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   /** From the bootstrap: CDS can neither change nor remove it. */
   readonly isStatic: boolean
   config: Cluster
-  /** Has had its endpoints (and first health checks): may be used. */
+  /** Has had its endpoints and secrets (and first health checks): may be used. */
   warm = false
   /** No longer in the config; it serves on while routes name it, or until its grace ends. */
   removed = false
@@ -57,6 +57,9 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   private aggregate: AggregateLoadBalancer | null = null
   private dns: DnsDiscovery | null = null
   private endpointsKnown = false
+  private secretsKnown = false
+  private warmingShown = false
+  private stopAwaitingSecrets: (() => void) | null = null
   private onReady: (() => void) | null = null
   closed = false
 
@@ -135,6 +138,11 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   priorityOf(host: Host): number {
     if (this.aggregate !== null) return this.aggregate.priorityOf(host)
     return host.cluster === this ? host.priority : -1
+  }
+
+  /** Names of secrets that it waits for before it serves. */
+  get missingSecrets(): readonly string[] {
+    return this.secretsKnown ? [] : (this.deps.secrets?.missing(this.config) ?? [])
   }
 
   /** Why DNS has no endpoint for it; '' where it has, or is not asked. */
@@ -256,6 +264,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   /** Begins to look for endpoints. `onReady` is called once, when the cluster may be used; possibly at once. */
   start(onReady: () => void): void {
     this.onReady = onReady
+    this.awaitSecrets()
     const { discovery } = this.config
     switch (discovery.kind) {
       case 'static':
@@ -266,7 +275,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
         this.startDns(discovery.assignment, discovery.dns, discovery.kind === 'logicalDns')
         return
       case 'originalDst':
-        this.becomeReady()
+        this.onEndpoints()
         return
       case 'eds':
       case 'aggregate':
@@ -306,6 +315,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     } else if (!same('discovery') || !same('healthChecks')) return false
     if (!same('altStatName')) return false
     this.config = config
+    this.deps.secrets?.hold(this)
     this.defaultBreakers.update(config.breakers.default)
     this.highBreakers.update(config.breakers.high)
     const lbKeys = ['lbPolicy', 'subset', 'healthyPanicPercent', 'localityWeighted', 'zoneAware'] as const
@@ -335,6 +345,8 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     this.closed = true
     this.onReady = null
     this.dns?.close()
+    this.stopAwaitingSecrets?.()
+    this.showWarming(false)
     this.stopHearing?.()
     this.checker?.close()
     this.detector?.close()
@@ -363,7 +375,8 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     // Of the transport sockets to choose from: the cluster's own, where it has no others (Envoy's TransportSocketMatcher).
     if (this.config.transportSocketMatches.length === 0) this.stats.main['default.total_match_count'].value++
     this.detector?.add(host)
-    this.checker?.add(host)
+    // Without its secrets no check could pass.
+    if (this.secretsKnown) this.checker?.add(host)
     const verdict = this.deps.remoteHealth?.flagsOf(this.name, host.key)
     if (verdict !== undefined) this.setHealth(host, verdict, VERDICT_FLAGS & ~verdict)
   }
@@ -506,8 +519,40 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   private onEndpoints(): void {
     if (this.endpointsKnown) return
     this.endpointsKnown = true
-    if (this.checker === null) this.becomeReady()
+    this.proceed()
+  }
+
+  private awaitSecrets(): void {
+    const { secrets } = this.deps
+    if (secrets === undefined) {
+      this.secretsKnown = true
+      return
+    }
+    secrets.hold(this)
+    this.stopAwaitingSecrets = secrets.whenComplete(this.config, () => {
+      this.secretsKnown = true
+      this.showWarming(false)
+      for (const host of this.hosts) this.checker?.add(host)
+      this.proceed()
+    })
+  }
+
+  private proceed(): void {
+    if (!this.endpointsKnown) return
+    if (!this.secretsKnown) {
+      this.showWarming(true)
+      return
+    }
+    // Hosts of ORIGINAL_DST come with requests.
+    if (this.checker === null || this.config.discovery.kind === 'originalDst') this.becomeReady()
     else this.checker.onFirstRound(() => this.becomeReady())
+  }
+
+  /** As Envoy, which calls so what follows the endpoints: the wait for secrets. */
+  private showWarming(warming: boolean): void {
+    if (warming === this.warmingShown || this.deps.apart === true) return
+    this.warmingShown = warming
+    this.stats.main.warming_state.value = warming ? 1 : 0
   }
 
   /** Called by the registry for aggregates too. */

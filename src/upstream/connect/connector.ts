@@ -70,7 +70,8 @@ export class Dial {
   constructor(options: DialOptions, listener: DialListener) {
     this.options = options
     this.listener = listener
-    const { address } = options
+    const { address, tls } = options
+    if (tls?.ready === false) tls.countNotReady()
     const socket =
       address.kind === 'pipe'
         ? net.connect({ path: address.path, allowHalfOpen: true })

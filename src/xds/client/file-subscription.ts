@@ -20,6 +20,8 @@ export interface FileSubscriptionOptions {
   /** Throws where it is none. */
   readonly readJson: (json: unknown) => DiscoveryResponse
   readonly onUpdate: XdsUpdateHandler
+  /** It could not be read. */
+  readonly onFailure?: () => void
   readonly logger?: { warn(fields: object, message: string): void }
 }
 
@@ -123,6 +125,7 @@ export class FileSubscription {
   private failed(reason: string): FileLoad {
     const error = `${this.options.path}: ${reason}`
     this.options.logger?.warn({ path: this.options.path, typeUrl: this.options.typeUrl }, error)
+    this.options.onFailure?.()
     return { ok: false, error, rejected: [] }
   }
 }

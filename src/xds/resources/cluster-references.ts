@@ -1,12 +1,10 @@
-// References from decoded resources to things that have to exist: clusters named by an inline route table (Envoy's
-// validate_clusters), and static secrets. Called by bootstrap.ts for static resources; the owner of the dynamic ones may ask the same
-// of a listener or table it got. Works on the model, so that it needs no protobuf.
+// References from decoded resources to clusters that have to exist: those named by an inline route table (Envoy's validate_clusters). Called
+// by bootstrap.ts for static resources; the owner of the dynamic ones may ask the same of a listener or table it got. Works on the model, so
+// that it needs no protobuf.
 
-import type { Bootstrap } from '../../model/bootstrap.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Listener, NetworkFilter } from '../../model/listener.js'
 import type { ForwardAction, MirrorPolicy, RouteTable } from '../../model/route.js'
-import type { CommonTlsContext, SdsSecretRef } from '../../model/tls.js'
 
 /** Clusters that the listener's inline tables name and `exists` does not know, where the table asks for the check. */
 export function unknownClusters(listener: Listener, exists: (name: string) => boolean): ConfigError[] {
@@ -58,33 +56,4 @@ function checkAction(action: ForwardAction, path: string, check: (name: string, 
       check(cluster.name, `${path}weighted_clusters.clusters[${i}].name`)
     })
   }
-}
-
-/** SDS references without an sds_config name a static secret, which must be there. */
-export function unknownSecrets(resources: Pick<Bootstrap, 'listeners' | 'clusters'>, exists: (name: string) => boolean): ConfigError[] {
-  const errors: ConfigError[] = []
-  const check = (ref: SdsSecretRef, path: string): void => {
-    if (ref.source.kind === 'static' && !exists(ref.name)) errors.push({ path, reason: `unknown static secret: ${ref.name}` })
-  }
-  const context = (common: CommonTlsContext | undefined, path: string): void => {
-    if (common === undefined) return
-    const at = `${path}.transport_socket.typed_config.common_tls_context`
-    common.certificateSds.forEach((ref, i) => {
-      check(ref, `${at}.tls_certificate_sds_secret_configs[${i}]`)
-    })
-    if (common.validationSds !== null) check(common.validationSds, `${at}.validation_context_sds_secret_config`)
-  }
-  resources.listeners.forEach((listener, i) => {
-    listener.filterChains.forEach((chain, j) => {
-      context(chain.tls?.common, `listeners[${i}].filter_chains[${j}]`)
-    })
-    context(listener.defaultFilterChain?.tls?.common, `listeners[${i}].default_filter_chain`)
-  })
-  resources.clusters.forEach((cluster, i) => {
-    context(cluster.tls?.common, `clusters[${i}]`)
-    cluster.transportSocketMatches.forEach((match, j) => {
-      context(match.tls?.common, `clusters[${i}].transport_socket_matches[${j}]`)
-    })
-  })
-  return errors
 }

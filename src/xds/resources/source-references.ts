@@ -1,5 +1,5 @@
-// Config sources of a resource that could never be asked, as Envoy refuses them: `ads` without `ads_config` in the bootstrap, and gRPC
-// services that are no static cluster. Called for each dynamic cluster and listener by cli, and for static ones by bootstrap.ts. Works on
+// Config sources of a resource that could never be asked, as Envoy refuses them: `ads` without `ads_config` in the bootstrap, gRPC services
+// that are no static cluster, and static secrets that there are not. Called for each dynamic cluster and listener by cli, and for static ones by bootstrap.ts. Works on
 // the model, so that it needs no protobuf.
 
 import type { Bootstrap } from '../../model/bootstrap.js'
@@ -9,19 +9,20 @@ import type { ConfigSource } from '../../model/config-source.js'
 import type { ExtensionConfig } from '../../model/extension-config.js'
 import type { HttpFilter, HttpFilterConfig, HttpFilterOverride, OnDemandConfig } from '../../model/http-filter.js'
 import type { Listener, NetworkFilter } from '../../model/listener.js'
+import type { OAuth2Config } from '../../model/oauth2.js'
 import type { RouteTable, VirtualHost } from '../../model/route.js'
 import type { CommonTlsContext, SdsSecretRef } from '../../model/tls.js'
 
-/** What can be asked: the ADS stream, if there is one, and the clusters that xDS servers may be. */
-export type Reachable = Pick<Bootstrap, 'ads' | 'clusters'>
+/** What can be asked: the ADS stream, if there is one, the clusters that xDS servers may be, and the secrets of the bootstrap. */
+export type Reachable = Pick<Bootstrap, 'ads' | 'clusters' | 'secrets'>
 
 export function unreachableClusterSources(cluster: Cluster, reachable: Reachable): ConfigError[] {
   const errors: ConfigError[] = []
   const { discovery } = cluster
   if (discovery.kind === 'eds') check(discovery.source, 'eds_cluster_config.eds_config', reachable, errors)
-  if (cluster.tls !== null) checkSecrets(cluster.tls.common, 'transport_socket', reachable, errors)
+  if (cluster.tls !== null) checkSecrets(cluster.tls, 'transport_socket', reachable, errors)
   cluster.transportSocketMatches.forEach((match, i) => {
-    if (match.tls !== null) checkSecrets(match.tls.common, `transport_socket_matches[${i}].transport_socket`, reachable, errors)
+    if (match.tls !== null) checkSecrets(match.tls, `transport_socket_matches[${i}].transport_socket`, reachable, errors)
   })
   return errors
 }
@@ -33,7 +34,7 @@ export function unreachableListenerSources(listener: Listener, reachable: Reacha
   for (const { name, discovery } of listener.discoveredFilters ?? [])
     check(discovery.source, `listener_filters.${name}.config_discovery.config_source`, reachable, errors)
   for (const { chain, path } of chains) {
-    if (chain.tls !== null) checkSecrets(chain.tls.common, `${path}.transport_socket`, reachable, errors)
+    if (chain.tls !== null) checkSecrets(chain.tls, `${path}.transport_socket`, reachable, errors)
     chain.filters.forEach((filter, i) => {
       checkNetworkFilter(filter, `${path}.filters[${i}]`, reachable, errors)
     })
@@ -75,7 +76,16 @@ function checkNetworkFilter(filter: NetworkFilter, path: string, reachable: Reac
 
 function checkHttpFilter(filter: HttpFilterConfig | HttpFilter, path: string, reachable: Reachable, errors: ConfigError[]): void {
   if (filter.kind === 'discovered') check(filter.discovery.source, `${path}.config_discovery.config_source`, reachable, errors)
-  if (filter.kind === 'onDemand') checkOdcds(filter.config, path === '' ? 'typed_config' : `${path}.typed_config`, reachable, errors)
+  const at = path === '' ? 'typed_config' : `${path}.typed_config`
+  if (filter.kind === 'onDemand') checkOdcds(filter.config, at, reachable, errors)
+  if (filter.kind === 'credentialInjector') checkSecret(filter.config.secret, `${at}.credential.typed_config.credential`, reachable, errors)
+  if (filter.kind === 'oauth2' && filter.config !== null) checkCredentials(filter.config, `${at}.config.credentials`, reachable, errors)
+  if (filter.kind === 'matched' && filter.filter !== null) checkHttpFilter(filter.filter, `${at}.extension_config`, reachable, errors)
+}
+
+function checkCredentials({ clientSecret, hmacSecret }: OAuth2Config, at: string, reachable: Reachable, errors: ConfigError[]): void {
+  if (clientSecret !== null) checkSecret(clientSecret, `${at}.token_secret`, reachable, errors)
+  checkSecret(hmacSecret, `${at}.hmac_secret`, reachable, errors)
 }
 
 export function unreachableTableSources({ vhds, overrides, virtualHosts }: RouteTable, reachable: Reachable): ConfigError[] {
@@ -103,8 +113,11 @@ function checkOverrides(
   reachable: Reachable,
   errors: ConfigError[],
 ): void {
-  for (const [name, override] of overrides)
-    if (override.kind === 'onDemand') checkOdcds(override.config, `${prefix}typed_per_filter_config.${name}`, reachable, errors)
+  for (const [name, override] of overrides) {
+    const at = `${prefix}typed_per_filter_config.${name}`
+    if (override.kind === 'onDemand') checkOdcds(override.config, at, reachable, errors)
+    if (override.kind === 'oauth2') checkCredentials(override.config, `${at}.config.credentials`, reachable, errors)
+  }
 }
 
 function checkOdcds({ odcds }: OnDemandConfig, path: string, reachable: Reachable, errors: ConfigError[]): void {
@@ -114,15 +127,26 @@ function checkOdcds({ odcds }: OnDemandConfig, path: string, reachable: Reachabl
     errors.push({ path: `${path}.odcds.source.ads`, reason: "odcds: the ads_config must be of api_type 'DELTA_GRPC'" })
 }
 
-function checkSecrets(common: CommonTlsContext, path: string, reachable: Reachable, errors: ConfigError[]): void {
-  const at = `${path}.typed_config.common_tls_context`
-  const secret = ({ source }: SdsSecretRef, field: string): void => {
-    if (source.kind !== 'static') check(source, `${at}.${field}.sds_config`, reachable, errors)
-  }
+/** What of a TLS context names secrets. */
+interface SecretUser {
+  readonly common: CommonTlsContext
+  readonly ticketKeysSds?: SdsSecretRef | null
+}
+
+function checkSecrets({ common, ticketKeysSds = null }: SecretUser, path: string, reachable: Reachable, errors: ConfigError[]): void {
+  const at = `${path}.typed_config`
   common.certificateSds.forEach((ref, i) => {
-    secret(ref, `tls_certificate_sds_secret_configs[${i}]`)
+    checkSecret(ref, `${at}.common_tls_context.tls_certificate_sds_secret_configs[${i}]`, reachable, errors)
   })
-  if (common.validationSds !== null) secret(common.validationSds, 'validation_context_sds_secret_config')
+  if (common.validationSds !== null)
+    checkSecret(common.validationSds, `${at}.common_tls_context.validation_context_sds_secret_config`, reachable, errors)
+  if (ticketKeysSds !== null) checkSecret(ticketKeysSds, `${at}.session_ticket_keys_sds_secret_config`, reachable, errors)
+}
+
+/** Without a source it is a static one. */
+function checkSecret({ name, source }: SdsSecretRef, path: string, reachable: Reachable, errors: ConfigError[]): void {
+  if (source.kind !== 'static') check(source, `${path}.sds_config`, reachable, errors)
+  else if (!reachable.secrets.some(secret => secret.name === name)) errors.push({ path, reason: `unknown static secret: ${name}` })
 }
 
 function check(source: ConfigSource, path: string, { ads, clusters }: Reachable, errors: ConfigError[]): void {

@@ -10,7 +10,6 @@ import type {
   SanMatcher,
   SanType,
   SdsSecretRef,
-  SecretSource,
   TlsCertificate,
   TlsVersion,
   UpstreamTls,
@@ -34,7 +33,7 @@ import {
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { typeNameOf, unpackAs } from './any.js'
-import { decodeConfigSource } from './config-source.js'
+import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
 import { decodeDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeStringMatcher } from './matchers.js'
@@ -170,12 +169,10 @@ function decodeSpiffeValidator(context: CertificateValidationContext, ctx: Ctx):
 }
 
 export function decodeSdsRef(config: SdsSecretConfig, ctx: Ctx): SdsSecretRef {
-  return { name: config.name, source: decodeSecretSource(config, ctx.at('sds_config')) }
-}
-
-function decodeSecretSource(config: SdsSecretConfig, ctx: Ctx): SecretSource {
-  if (config.sdsConfig === undefined) return { kind: 'static' }
-  return decodeConfigSource(config.sdsConfig, ctx) ?? { kind: 'ads' }
+  const { name, sdsConfig } = config
+  if (sdsConfig === undefined) return { name, source: { kind: 'static' }, initialFetchTimeoutMs: 0 }
+  const source = decodeConfigSource(sdsConfig, ctx.at('sds_config')) ?? { kind: 'ads' }
+  return { name, source, initialFetchTimeoutMs: initialFetchTimeoutMs(sdsConfig) }
 }
 
 const rank = (version: TlsVersion): number => Number(version.slice(-1))

@@ -176,7 +176,7 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
   },
   oauth2: null,
   credentialInjector: {
-    secret: { name: 'none', source: { kind: 'static' } },
+    secret: { name: 'none', source: { kind: 'static' }, initialFetchTimeoutMs: 0 },
     header: 'x-own',
     prefix: '',
     overwrite: false,

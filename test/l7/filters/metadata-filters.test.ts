@@ -130,7 +130,7 @@ describe('json_to_metadata', () => {
 
 describe('credential_injector', () => {
   const config = {
-    secret: { name: 's', source: { kind: 'static' } },
+    secret: { name: 's', source: { kind: 'static' }, initialFetchTimeoutMs: 0 },
     header: 'authorization',
     prefix: 'Basic ',
     overwrite: false,

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DataSource, SdsSecretRef, Secret } from '../../../src/model/tls.js'
 import { type SecretListener, SecretRegistry } from '../../../src/mtls/secrets/secret-registry.js'
 
-const ref = (name: string): SdsSecretRef => ({ name, source: { kind: 'ads' } })
+const ref = (name: string): SdsSecretRef => ({ name, source: { kind: 'ads' }, initialFetchTimeoutMs: 0 })
 const secret = (name: string): Secret => ({ secret: { kind: 'inline', text: '' }, kind: 'generic', name })
 const file = (path: string): DataSource => ({ kind: 'file', path, watchedDirectory: '' })
 
@@ -40,6 +40,57 @@ class Dependent implements SecretListener {
     registry.depend(this, sources, refs)
   }
 }
+
+describe('a secret that something waits for', () => {
+  const waitFor = (name: string, initialFetchTimeoutMs = 0): string[] => {
+    const said: string[] = []
+    registry.whenSettled({ ...ref(name), initialFetchTimeoutMs }, () => said.push('settled'))
+    return said
+  }
+  const want = (...refs: SdsSecretRef[]): Dependent => new Dependent(() => ({ refs }))
+
+  it('has settled once it has come, was given up, or is static; what comes after that is used, and taking it back settles nothing anew', () => {
+    want(ref('comes'), ref('never'))
+    const [comes, never] = [waitFor('comes'), waitFor('never')]
+    expect([registry.isSettled(ref('comes')), registry.isSettled(ref('unknown'))]).toEqual([false, false])
+    registry.setSecret(ref('comes'), secret('comes'))
+    registry.giveUp(ref('never'))
+    expect([comes, never]).toEqual([['settled'], ['settled']])
+    registry.setSecret(ref('never'), secret('never'))
+    registry.withdraw(ref('comes'))
+    expect([comes, never, waitFor('comes')]).toEqual([['settled'], ['settled'], ['settled']])
+    expect(registry.secret(ref('never'))).toEqual(secret('never'))
+    expect(registry.isSettled({ ...ref('any'), source: { kind: 'static' } })).toBe(true)
+  })
+
+  it('is told after those who use it, and not when it stopped waiting', () => {
+    const order: string[] = []
+    const user = want(ref('leaf'))
+    registry.whenSettled(ref('leaf'), () => order.push(`after ${user.told}`))
+    registry.whenSettled(ref('leaf'), () => order.push('stopped'))()
+    registry.setSecret(ref('leaf'), secret('leaf'))
+    registry.setSecret(ref('leaf'), secret('leaf'))
+    expect(order).toEqual(['after 1'])
+  })
+
+  it('is waited for by each as long as it says, and no longer by who comes later with the same timeout', () => {
+    const [short, long] = [
+      { ...ref('leaf'), initialFetchTimeoutMs: 10 },
+      { ...ref('leaf'), initialFetchTimeoutMs: 20 },
+    ]
+    const wanted: number[] = []
+    registry = new SecretRegistry({ onWanted: ({ initialFetchTimeoutMs }) => void wanted.push(initialFetchTimeoutMs) })
+    want(short)
+    want(long)
+    want(short)
+    expect(wanted).toEqual([10, 20])
+    const [first, second] = [waitFor('leaf', 10), waitFor('leaf', 20)]
+    registry.expire(short)
+    expect([first, second, waitFor('leaf', 10)]).toEqual([['settled'], [], ['settled']])
+    registry.expire(long)
+    expect(second).toEqual(['settled'])
+  })
+})
 
 describe('a listener that names what it depends on again at each change', () => {
   it('is told of each rotation of a secret once, however many came before', () => {

@@ -79,7 +79,7 @@ it('takes keys from a secret and from files, byte for byte, and follows both', a
   try {
     const path = join(dir, 'key')
     writeFileSync(path, keyA)
-    const ref = { name: 'tickets', source: { kind: 'ads' } } as const
+    const ref = { name: 'tickets', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 } as const
     dialling([keyA], 'TLSv1.3')
     await pair!.dial()
     const { server } = pair!

@@ -88,7 +88,7 @@ describe('secrets in files', () => {
 })
 
 describe('secrets by SDS', () => {
-  const ref: SdsSecretRef = { name: 'leaf', source: { kind: 'ads' } }
+  const ref: SdsSecretRef = { name: 'leaf', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 }
   it('are asked for once, make the context ready, and swap it', async () => {
     const wanted: string[] = []
     const s = side({ registry: { onWanted: item => wanted.push(item.name) } })
@@ -110,7 +110,7 @@ describe('secrets by SDS', () => {
   it('whose files are not there hold back no other certificate, and join it when they come', async () => {
     const s = side()
     open.push(s.contexts)
-    const late: SdsSecretRef = { name: 'late', source: { kind: 'ads' } }
+    const late: SdsSecretRef = { name: 'late', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 }
     const context = downstreamContext(s, downstream(common(null, trust, { certificateSds: [late, ref] })))
     const inFiles = { certificateChain: file('tls.crt'), privateKey: file('tls.key'), password: null }
     s.registry.setSecret(late, { name: 'late', kind: 'certificate', certificate: inFiles })

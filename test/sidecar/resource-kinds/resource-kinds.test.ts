@@ -40,7 +40,12 @@ function setUp() {
     demands: { answer: () => {}, ready: () => {} },
     routes: { refused: tell('routes.refused') },
     runtime: { layers: [{ name: 'layer', rtds, values: new Map() }], set: tell('runtime.set') },
-    secrets: { wanted: () => [{ name: 'leaf', source: { kind: 'ads' } }] },
+    secrets: {
+      wanted: () => [{ name: 'leaf', source: { kind: 'ads' }, initialFetchTimeoutMs: 50 }],
+      isSettled: () => false,
+      giveUp: ({ name }: { name: string }) => told.push(`giveUp ${name}`),
+      expire: ({ name }: { name: string }) => told.push(`expire ${name}`),
+    },
     sourceSeen: tell('sourceSeen'),
   } as unknown as Server
   const named = { add: tell('add'), remove: tell('drop') } as unknown as NamedSubscriptions
@@ -58,7 +63,18 @@ function setUp() {
     routes: new RouteKind(server, decode, bootstrap),
     scopes: new ScopedRouteKind(server, decode),
     virtualHosts: new VirtualHostKind(server, decode, bootstrap),
-    secrets: new SecretKind(server, decode, named, ads, () => false),
+    secrets: new SecretKind({
+      server,
+      decode,
+      named,
+      ads,
+      takesBack: () => false,
+      after: (_ms, run) => {
+        timers.push(run)
+        return () => {}
+      },
+      log: () => {},
+    }),
     runtime: new RuntimeKind(server, decode, named, store, (_ms, run) => timers.push(run)),
   }
 }
@@ -130,6 +146,16 @@ describe('what the start waits for', () => {
     endpoints.refused('e')
     endpoints.remove('gone')
     expect(told).toEqual(['routes.refused r', 'assignmentAbsent e', 'assignmentAbsent gone'])
+  })
+
+  it('a secret that was refused, is not there, or does not come in time', () => {
+    const { secrets, told, timers, store } = setUp()
+    secrets.start()
+    secrets.settled(outcome([resource('leaf', new Uint8Array()), resource('stranger', new Uint8Array())], ['leaf', 'stranger']))
+    secrets.settled({ ...outcome([]), update: { typeUrl: '', resources: [], removed: ['leaf'], systemVersion: '' } })
+    for (const run of timers) run()
+    expect(told.slice(1)).toEqual(['giveUp leaf', 'giveUp leaf', 'expire leaf'])
+    expect(store.counter('sds.leaf.init_fetch_timeout').value).toBe(1)
   })
 
   it('clusters and listeners are seen with their first update, the CDS acknowledgement held first', () => {

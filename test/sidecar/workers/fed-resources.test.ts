@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import type { ConfigSource } from '../../../src/model/config-source.js'
 import { FedResources } from '../../../src/sidecar/workers/fed-resources.js'
-import { VIRTUAL_HOST_TYPE as TYPE } from '../../../src/xds/type-urls.js'
+import { SECRET_TYPE, VIRTUAL_HOST_TYPE as TYPE } from '../../../src/xds/type-urls.js'
 
 const ads: ConfigSource = { kind: 'ads' }
 const host = (name: string, version: string, aliases?: readonly string[]) => ({
@@ -26,4 +26,20 @@ it('finds a resource by its name, and by those it goes by now', () => {
   fed.forget(TYPE, ads, ['t/a'])
   expect([found('t/y'), found('t/z'), found('t/a')]).toEqual([[], [], []])
   expect(fed.all(TYPE, ads).map(({ name }) => name)).toEqual(['t/y2'])
+})
+
+it('remembers of secrets alone which are waited for no longer', () => {
+  const fed = new FedResources()
+  for (const typeUrl of [SECRET_TYPE, TYPE])
+    fed.apply({ typeUrl, source: ads, resources: [host('leaf', '1')], removed: [], absent: ['refused', 'gone'] })
+  expect(fed.absent(SECRET_TYPE, ads, ['leaf', 'refused', 'other'])).toEqual(['refused'])
+  expect(fed.absent(TYPE, ads, ['refused'])).toEqual([])
+  expect(fed.updates().map(({ typeUrl, absent }) => [typeUrl, absent])).toEqual([
+    [TYPE, undefined],
+    [SECRET_TYPE, ['refused', 'gone']],
+  ])
+  fed.forget(SECRET_TYPE, ads, ['leaf', 'refused'])
+  expect(fed.absent(SECRET_TYPE, ads, ['refused', 'gone'])).toEqual(['gone'])
+  fed.forget(SECRET_TYPE, ads, ['gone'])
+  expect(fed.updates().map(({ typeUrl }) => typeUrl)).toEqual([TYPE])
 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Cluster } from '../../../src/model/cluster.js'
 import type { UpstreamTls } from '../../../src/model/tls.js'
+import type { ClusterSecrets } from '../../../src/upstream/cluster/cluster-deps.js'
 import type { ClusterRegistry } from '../../../src/upstream/cluster/cluster-registry.js'
 import {
   assignment,
@@ -54,6 +55,90 @@ describe('equal updates', () => {
     expect(closed).toBe(0)
     expect(registry.warmingCount).toBe(0)
     expect(target.stats.main.update_no_rebuild.value).toBe(1)
+  })
+})
+
+describe('secrets of TLS contexts', () => {
+  const withSecret = (name: string, more: Partial<Cluster> = {}): Cluster =>
+    cluster('c', { tls: { sni: name } as unknown as UpstreamTls, ...more })
+  /** Secrets are known by the SNI of their cluster's model. */
+  function world() {
+    const here = new Set<string>()
+    const held: string[] = []
+    const waiting = new Set<() => void>()
+    const nameOf = ({ tls }: Cluster): string => tls?.sni ?? ''
+    const secrets: ClusterSecrets = {
+      missing: config => (nameOf(config) === '' || here.has(nameOf(config)) ? [] : [nameOf(config)]),
+      hold: ({ config }) => void held.push(nameOf(config)),
+      whenComplete: (config, done) => {
+        const check = (): void => {
+          if (secrets.missing(config).length > 0) return
+          waiting.delete(check)
+          done()
+        }
+        waiting.add(check)
+        check()
+        return () => waiting.delete(check)
+      },
+    }
+    const come = (name: string): void => {
+      here.add(name)
+      for (const check of [...waiting]) check()
+    }
+    return { ...testRegistry({ secrets }), held, waiting, come }
+  }
+
+  it('are asked for at once, and waited for beside the endpoints; warming_state is of that wait alone', () => {
+    const { registry, held, come } = world()
+    registry.apply(withSecret('leaf'))
+    const warming = registry.warming('c')!
+    expect([held, warming.missingSecrets]).toEqual([['leaf'], ['leaf']])
+    expect(warming.stats.main.warming_state.value).toBe(0)
+    registry.applyAssignment(eds('c', ['10.0.0.1']))
+    expect([registry.get('c'), registry.awaitedCount, warming.stats.main.warming_state.value]).toEqual([undefined, 1, 1])
+    come('leaf')
+    expect([registry.get('c'), registry.awaitedCount, warming.stats.main.warming_state.value]).toEqual([warming, 0, 0])
+  })
+
+  it('of a changed config leave the old version in use until they are here, and change it in place when they are', () => {
+    const { registry, come } = world()
+    come('first')
+    registry.apply(withSecret('first'))
+    registry.applyAssignment(eds('c', ['10.0.0.1']))
+    const old = registry.get('c')!
+    registry.apply(withSecret('second'))
+    expect(registry.get('c')).toBe(old)
+    expect([old.config.tls?.sni, registry.warmingCount]).toEqual(['first', 1])
+    come('second')
+    const next = registry.get('c')!
+    expect([next === old, next.config.tls?.sni, next.hosts.length, registry.warmingCount]).toEqual([false, 'second', 1, 0])
+    registry.apply(withSecret('first'))
+    expect(registry.get('c')).toBe(next)
+    expect(next.config.tls?.sni).toBe('first')
+  })
+
+  it('are waited for no longer by a cluster that is removed or replaced', () => {
+    const { registry, waiting } = world()
+    registry.apply(withSecret('leaf'))
+    registry.apply(withSecret('other'))
+    expect(waiting.size).toBe(1)
+    registry.remove('c')
+    expect(waiting.size).toBe(0)
+  })
+
+  it('come before the first health checks', () => {
+    const { registry, clock, come } = world()
+    registry.apply(
+      withSecret('leaf', { healthChecks: [healthCheck({ kind: 'grpc', serviceName: '', authority: '', initialMetadata: [] })] }),
+    )
+    registry.applyAssignment(eds('c', ['10.0.0.1']))
+    const { stats } = registry.warming('c')!
+    clock.advance(100)
+    expect(stats.healthCheck.attempt.value).toBe(0)
+    come('leaf')
+    clock.advance(0)
+    expect(stats.healthCheck.attempt.value).toBe(1)
+    expect(registry.get('c')).toBeDefined()
   })
 })
 

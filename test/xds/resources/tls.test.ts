@@ -103,7 +103,11 @@ describe('TLS contexts', () => {
       downstream({
         require_client_certificate: true,
         common_tls_context: {
-          tls_certificate_sds_secret_configs: [sds('a', { ads: {} }), sds('b', grpc), sds('c')],
+          tls_certificate_sds_secret_configs: [
+            sds('a', { ads: {}, initial_fetch_timeout: '0s' }),
+            sds('b', { ...grpc, initial_fetch_timeout: '2.5s' }),
+            sds('c'),
+          ],
           combined_validation_context: {
             default_validation_context: { match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { prefix: 'spiffe://' } }] },
             validation_context_sds_secret_config: sds('ca', { ads: {} }),
@@ -114,12 +118,12 @@ describe('TLS contexts', () => {
     const { common, requireClientCertificate } = listener.filterChains[0]!.tls!
     expect(requireClientCertificate).toBe(true)
     expect(common.certificateSds).toMatchObject([
-      { name: 'a', source: { kind: 'ads' } },
-      { name: 'b', source: { kind: 'api', api: { apiType: 'GRPC', services: [{ cluster: 'sds' }] } } },
+      { name: 'a', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 },
+      { name: 'b', source: { kind: 'api', api: { apiType: 'GRPC', services: [{ cluster: 'sds' }] } }, initialFetchTimeoutMs: 2500 },
       { name: 'c', source: { kind: 'static' } },
     ])
     expect(common.validation).toMatchObject({ trustedCa: null, sanMatchers: [{ sanType: 'URI' }] })
-    expect(common.validationSds).toEqual({ name: 'ca', source: { kind: 'ads' } })
+    expect(common.validationSds).toEqual({ name: 'ca', source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 })
   })
 
   it('with certificates of their own look at no secret, as Envoy’s', () => {

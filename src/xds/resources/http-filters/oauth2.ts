@@ -21,7 +21,7 @@ const WEEK_MS = 604_800_000
 const TEN_MINUTES_MS = 600_000
 const MAX_RETRIES = 16
 const RETRY_BASE_MS = 1000
-const NO_REF = { name: '', source: { kind: 'static' } } as const
+const NO_REF = { name: '', source: { kind: 'static' }, initialFetchTimeoutMs: 0 } as const
 const NO_MATCH = { kind: 'exact', value: '\0', ignoreCase: false } as const
 
 const AUTH_TYPES: ReadonlyMap<OAuth2Config_AuthType, OAuth2Config['authType']> = new Map([

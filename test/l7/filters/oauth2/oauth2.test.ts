@@ -27,8 +27,8 @@ const CONFIG: OAuth2Config = {
   endSessionEndpoint: '',
   postLogoutRedirect: '',
   clientId: 'client',
-  clientSecret: { name: 'token', source: { kind: 'static' } },
-  hmacSecret: { name: 'hmac', source: { kind: 'static' } },
+  clientSecret: { name: 'token', source: { kind: 'static' }, initialFetchTimeoutMs: 0 },
+  hmacSecret: { name: 'hmac', source: { kind: 'static' }, initialFetchTimeoutMs: 0 },
   authType: 'body',
   cookies,
   cookieDomain: '',
@@ -405,7 +405,7 @@ describe('without a session', () => {
   })
 
   it('answers 503 until its secrets are there, and follows them', () => {
-    const ref = { name: 'later', source: { kind: 'ads' as const } }
+    const ref = { name: 'later', source: { kind: 'ads' as const }, initialFetchTimeoutMs: 0 }
     const config = { ...CONFIG, hmacSecret: ref }
     const factory = world.factory({ kind: 'oauth2', config })
     const once = () => {

@@ -1,11 +1,14 @@
-// What a Node team would write instead, and the floors under any proxy on Node. argv: peer port originPort [tcp]
+// What a Node team would write instead, and the floors under any proxy on Node. argv: peer port originPort, folder of certificates
 //   http-proxy, http-proxy-3, @fastify/http-proxy, undici   the usual ways over node:http
 //   pipe          net sockets joined by `data` events, no HTTP at all
 //   onread-proxy  heads split and rebuilt on sockets that read into one shared buffer: the least an HTTP proxy on Node can cost
+//   tls-pipe      two hops with mTLS between them, sessions resumed, joined by `data` events: the least a new connection through a pair can cost
+import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
+import tls from 'node:tls'
 
-const [peer, portText, originText] = process.argv.slice(2)
+const [peer, portText, originText, certificates] = process.argv.slice(2)
 const port = Number(portText)
 const originPort = Number(originText)
 const target = `http://127.0.0.1:${originPort}`
@@ -49,6 +52,7 @@ const peers = {
     server.listen(port, '127.0.0.1')
   },
   'onread-proxy': onreadProxy,
+  'tls-pipe': tlsPipe,
 }
 
 function classicProxy(httpProxy) {
@@ -62,6 +66,31 @@ function join(from, to) {
   from.on('data', chunk => to.write(chunk))
   from.on('close', () => to.destroy())
   from.on('error', () => {})
+}
+
+function tlsPipe() {
+  const pem = name => readFileSync(`${certificates}/${name}`)
+  const trusted = { ca: pem('ca.pem'), allowPartialTrustChain: true }
+  const connected = options => net.connect({ host: '127.0.0.1', noDelay: true, ...options })
+  const own = { ...trusted, cert: pem('server.pem'), key: pem('server.key') }
+  const inner = tls.createServer({ ...own, requestCert: true, rejectUnauthorized: true, noDelay: true }, down => {
+    const up = connected({ port: originPort })
+    join(down, up)
+    join(up, down)
+  })
+  inner.listen(0, '127.0.0.1', () => {
+    const secureContext = tls.createSecureContext({ ...trusted, cert: pem('client.pem'), key: pem('client.key') })
+    let session
+    const server = net.createServer({ noDelay: true }, down => {
+      const socket = connected({ port: inner.address().port })
+      const up = tls.connect({ socket, secureContext, session, rejectUnauthorized: false, checkServerIdentity: () => undefined })
+      up.getPeerCertificate = () => ({})
+      up.on('session', given => (session = given))
+      join(down, up)
+      join(up, down)
+    })
+    server.listen(port, '127.0.0.1')
+  })
 }
 
 /** GET only, answers with a Content-Length that come in one piece: enough for the row, and nothing more. */

@@ -10,7 +10,7 @@ import { has, spawnPinned } from './load/run-tool.mjs'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const NODE_PEERS = ['http-proxy', 'http-proxy-3', '@fastify/http-proxy', 'undici']
-const FLOORS = ['pipe', 'onread-proxy']
+const FLOORS = ['pipe', 'onread-proxy', 'tls-pipe']
 
 /** A proxy under test. `dist`: which build of ours, '' = this one. */
 const subject = (name, kind, dist = '') => ({ name, kind, dist })
@@ -41,7 +41,7 @@ export function canDo(peer, row) {
 
 /** Judged by figures: sampled in every round. The others are there for their order of magnitude. */
 export function isJudged({ kind, name }) {
-  return kind !== 'node' || name === 'onread-proxy'
+  return kind !== 'node' || name === 'onread-proxy' || name === 'tls-pipe'
 }
 
 /** The command of one of our builds: its own executable beside `dist`, else Node with the options that ours starts with. */
@@ -82,7 +82,7 @@ export function spawnPeer(peer, row, run, bootstrap = row.bootstrap) {
     child = spawnPinned(proxyCore, 'haproxy', ['-db', '-q', '-f', file], options)
   } else {
     const script = join(root, 'bench/e2e/node-peer.mjs')
-    child = spawnPinned(proxyCore, process.execPath, [script, peer.name, String(ports.port), String(ports.origin)], options)
+    child = spawnPinned(proxyCore, process.execPath, [script, peer.name, String(ports.port), String(ports.origin), certs.dir], options)
   }
   child.errors = ''
   child.stderr.on('data', chunk => (child.errors = (child.errors + chunk).slice(-2000)))

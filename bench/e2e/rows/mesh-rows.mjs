@@ -71,7 +71,7 @@ export const meshRows = [
     // Envoy looks at each source in turn, and reads the certificate anew for each: it answers few requests a second.
     load: bench => http1Load({ ...bench, seconds: bench.seconds * SLOW_ROW_LONGER }, { connections: 4 }),
   }),
-  connectRow('mtls-connect', {}, ['haproxy']),
+  connectRow('mtls-connect', {}, ['haproxy', 'tls-pipe']),
   connectRow('mtls-connect-full', { resume: false }),
   connectRow('mtls-connect-tunnel', { tunnel: true }),
   bulkRow('tcp-mtls-bulk', {}, ['haproxy']),

@@ -10,6 +10,8 @@ const REQUIRE = `import { createRequire as createBundleRequire } from 'node:modu
 const require = createBundleRequire(import.meta.url)`
 
 const TARGET = 'node20'
+/** Of the proxy's scripts: stack traces name lines. */
+const LINE_LIMIT = 160
 const NATIVE_PACKAGES = ['libsql', 'koffi']
 
 const ENTRIES = ['index', 'cli/outrigger-main', 'cli/demo/demo-main', 'cli/demo/application', 'cli/demo/guard']
@@ -101,6 +103,10 @@ async function bundleProxy(options, folder) {
       // Of a script that was compiled before, V8 knows no more who loads for it: what is loaded later is required.
       supported: { 'dynamic-import': false },
       define: { 'import.meta.url': 'scriptUrl' },
+      // A process keeps the text of what it runs: without its indentation a fifth less. Names stay, for stack traces.
+      minifyWhitespace: true,
+      lineLimit: LINE_LIMIT,
+      legalComments: 'none',
       banner: `const scriptUrl = require('node:url').pathToFileURL(__filename).href`,
       logLevel: 'warning',
     })

@@ -210,6 +210,12 @@ describe('flags', () => {
     expect((await ProxyProcess.run({ bootstrap, flags: ['--mode', 'init_only', '--allow-unknown-static-fields'] })).code).toBe(0)
   })
 
+  it('--hot-restart-version says with which processes one can change places, and exits 0', async () => {
+    const said = async (flags: string[]) => (await ProxyProcess.run({ bootstrap: {}, flags, argv: flags })).stdout
+    expect(await said(['--hot-restart-version'])).toMatch(/^\S+\n$/)
+    expect(await said(['--hot-restart-version', '--disable-hot-restart'])).toBe('disabled\n')
+  })
+
   it('bad values are errors', async () => {
     const run = await ProxyProcess.run({ bootstrap: await good(), flags: ['--drain-time-s', 'soon', '--log-level', 'loud'] })
     expect(run.code).toBe(1)

@@ -110,6 +110,8 @@ describe('a gRPC stream of its own', () => {
     expect(stats.get('sds.roots.key_rotation_failed')).toBe(0)
     const owner = `listener.127.0.0.1_${port}`
     expect(stats.get(`${owner}.server_ssl_socket_factory.ssl_context_update_by_sds`)).toBeGreaterThanOrEqual(2)
+    // What is counted by a negotiated name goes on over a rotation.
+    expect(stats.get(`${owner}.ssl.versions.TLSv1.3`)).toBeGreaterThanOrEqual(4)
     const expiry = new Date(new X509Certificate(otherCa.pem).validTo).getTime() / 1000
     expect(stats.get(`${owner}.ssl.certificate.roots.expiration_unix_time_seconds`)).toBe(expiry)
     open.destroy()

@@ -306,6 +306,7 @@ describe.each(proxies)('$name', ({ name, program }) => {
       expect(await proxy.stat('sds.no-client.init_fetch_timeout')).toBe(1)
       const answer = await exchange({ port, proxy }, { path: '/' })
       expect(answer.status).toBe(503)
+      expect(answer.body).toBe('upstream connect error or disconnect/reset before headers. reset reason: remote connection failure')
       await proxy.untilStat('cluster.tls.client_ssl_socket_factory.upstream_context_secrets_not_ready', value => value === 1)
       await proxy.kill()
     })

@@ -114,7 +114,9 @@ export class Dial {
     try {
       secured = tls.connect(socket, { sni: this.options.sni, alpn: this.options.alpn })
     } catch (error) {
-      this.fail('tls', describe(error as Error))
+      // Envoy has no reason where no handshake was tried for want of secrets.
+      const what = describe(error as Error)
+      this.fail('tls', what, tls.ready ? what : '')
       return
     }
     guardSocket(secured)

@@ -1,8 +1,9 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { CompactSign, exportJWK } from 'jose'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../../src/l7/codec/header-list.js'
 import type { JwtProvider, JwtRequirement } from '../../../../src/model/http-filter.js'
+import { hasOpenssl, selfSigned } from '../../../support/self-signed.js'
 import { FakeCall, FakeEnvironment, requestHead, runHead } from '../fake-call.js'
 
 const NOW = 1_700_000_000
@@ -169,6 +170,22 @@ describe('jwt_authn filter', () => {
       bearer(confused),
     )
     expect(call.reply?.status).toBe(401)
+  })
+
+  it.skipIf(!hasOpenssl)('takes keys as `{kid: PEM}` of certificates, by the id of each, and nothing else in that form', async () => {
+    const { cert, key } = selfSigned('rsa:2048')
+    const read = (document: object) => [provider({ jwks: { kind: 'local', source: { kind: 'inline', text: JSON.stringify(document) } } })]
+    const ask = async (document: object, kid: string) => {
+      const token = await new CompactSign(Buffer.from(JSON.stringify({ iss: 'okta', exp: NOW + 600 })))
+        .setProtectedHeader({ alg: 'RS256', kid })
+        .sign(createPrivateKey(key))
+      const call = await run(new FakeEnvironment(), filter(OKTA, read(document)), bearer(token))
+      return call.reply?.status ?? 'passes'
+    }
+    expect(await ask({ other: cert, mine: cert }, 'mine')).toBe('passes')
+    expect(await ask({ other: cert }, 'mine')).toBe(401)
+    expect(await ask({ mine: publicPem }, 'mine')).toBe(401)
+    expect(await ask({ mine: '-----BEGIN CERTIFICATE-----' }, 'mine')).toBe(401)
   })
 
   it('CVE-2022-36083 class: a token with an unknown critical extension is refused', async () => {

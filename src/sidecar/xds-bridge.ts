@@ -27,7 +27,7 @@ import {
 } from '../xds/client/client.js'
 import type { DiscoveryClient } from '../xds/client/client-options.js'
 import { FileSubscription } from '../xds/client/file-subscription.js'
-import { RestClient } from '../xds/client/rest-client.js'
+import { type FetchOutcome, RestClient } from '../xds/client/rest-client.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { discoveryResponseFromJson } from '../xds/resources/discovery-response.js'
 import {
@@ -54,6 +54,7 @@ import { RouteKind } from './resource-kinds/route-kind.js'
 import { RuntimeKind } from './resource-kinds/runtime-kind.js'
 import { ScopedRouteKind } from './resource-kinds/scoped-route-kind.js'
 import { SecretKind } from './resource-kinds/secret-kind.js'
+import { countFetch } from './resource-kinds/subscription-counts.js'
 import { VirtualHostKind } from './resource-kinds/virtual-host-kind.js'
 import type { TrackedResources } from './tracked-resources.js'
 import type { FedUpdate } from './workers/fed-resources.js'
@@ -284,7 +285,7 @@ export class XdsBridge {
         return
       }
       case 'rest': {
-        const poll = this.openPoll(source, typeUrl, () => stats.update_failure.value++)
+        const poll = this.openPoll(source, typeUrl, outcome => countFetch(stats, outcome))
         poll.subscribe(typeUrl, { wildcard: true })
         poll.start()
         return
@@ -322,7 +323,11 @@ export class XdsBridge {
     if (at >= 0) this.clients.splice(at, 1)
   }
 
-  private openPoll(source: Extract<ConfigSource, { kind: 'rest' }>, typeUrl: string, onFailure: () => void = () => {}): RestClient {
+  private openPoll(
+    source: Extract<ConfigSource, { kind: 'rest' }>,
+    typeUrl: string,
+    onFetched: (outcome: FetchOutcome) => void = () => {},
+  ): RestClient {
     const { cluster, refreshDelayMs, requestTimeoutMs } = source
     const client = new RestClient({
       typeUrl,
@@ -331,7 +336,7 @@ export class XdsBridge {
       post: (path, body, callback) => postJson(this.server.httpClient, cluster, { path, body, timeoutMs: requestTimeoutMs }, callback),
       readJson: discoveryResponseFromJson,
       onUpdate: update => this.onUpdate(update, source),
-      onFailure,
+      onFetched,
       clock: systemClock,
       random: this.options.random,
       logger: this.logger(),

@@ -129,6 +129,11 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   'an empty `x-forwarded-proto`': claim(`${ATTACKS}: HTTP/1 requests`),
   '`Expect: 100-continue` without a body': claim(`${ATTACKS}: HTTP/1 requests`, `${HTTP1}: Expect: 100-continue is told, once per message`),
   'an upgrade that the upstream answers with 2xx': claim('integration/websocket.test.ts: is no tunnel because a 200 says'),
+  'PROXY headers: a space at the end': claim('proxy/listener/proxy-protocol.test.ts: of version 1 is refused when it is broken'),
+  '`compressor`: 206': claim(
+    'l7/filters/compressor/compressor.test.ts: a part of a range',
+    'l7/filters/compressor/compressor.test.ts: reads codings in any case, x-gzip for gzip',
+  ),
   'a tunnel over HTTP/1 that ends': claim(`${ALONE}: of a WebSocket that ends`),
   'an upstream that breaks off behind an interim': claim(`${ALONE}: is tried again where it broke off behind an interim response`),
   'a field that comes several times': claim(`${ALONE}: that a field that came twice goes on twice`),

@@ -169,10 +169,10 @@ class GrpcStatsFilter implements StreamFilter {
   }
 
   private charge(call: FilterCall, text: string | undefined): void {
-    if (text === undefined || this.charged || !/^\d{1,10}$/.test(text)) return
+    if (text === undefined || this.charged) return
     this.charged = true
-    // A backend may send any number; only the defined ones get a counter of their own (Envoy: others count as failure alone).
-    const status = Number(text)
+    // A backend may send anything; only the defined statuses get a counter of their own, anything else is a failure.
+    const status = /^\d{1,2}$/.test(text) ? Number(text) : -1
     this.statsFor(call)?.charge(status <= MAX_GRPC_STATUS ? status : -1)
   }
 }

@@ -56,7 +56,7 @@ function resetReply(reason: string, flag: number, text: string): LocalReply {
     status: 503,
     body: `upstream connect error or disconnect/reset before headers. reset reason: ${reason}${why === '' ? '' : `, transport failure reason: ${why}`}`,
     flag,
-    details: `upstream_reset_before_response_started{${detail}${why === '' ? '' : `|${why.replace(/[\s{}|]/g, '_')}`}}`,
+    details: `upstream_reset_before_response_started{${detail}${why === '' ? '' : `|${why.replace(/[\s{}]/g, '_')}`}}`,
   }
 }
 

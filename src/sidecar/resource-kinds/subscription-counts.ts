@@ -2,6 +2,7 @@
 
 import type { SubscriptionStats } from '../../metrics/subscription-stats.js'
 import { xxHash64 } from '../../upstream/hash/xx-hash.js'
+import type { FetchOutcome } from '../../xds/client/rest-client.js'
 import type { UpdateOutcome } from './resource-kind.js'
 
 /** A wildcard subscription, or one whose resources are counted together. */
@@ -13,6 +14,17 @@ export function countUpdate(stats: SubscriptionStats, { update, refused, duratio
     showVersion(stats, update.systemVersion)
   }
   stats.update_duration.record(durationMs)
+}
+
+/** A poll that brought no update; one that did is counted when it is judged. */
+export function countFetch(stats: SubscriptionStats, outcome: FetchOutcome): void {
+  stats.update_attempt.value++
+  if (outcome === 'failed') stats.update_failure.value++
+  else if (outcome === 'rejected') stats.update_rejected.value++
+  else if (outcome === 'same') {
+    stats.update_success.value++
+    stats.update_time.value = Date.now()
+  }
 }
 
 /** Resources that are counted each by itself, for each who wants it; none: nobody does any more. */

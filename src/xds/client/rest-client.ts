@@ -3,6 +3,7 @@
 // gives it the same update handler as a stream. Invariant: one request at a time; what fails or is refused leaves the last good state,
 // and the version that was asked with.
 
+import { createHash } from 'node:crypto'
 import { create, toJson } from '@bufbuild/protobuf'
 import { NO_TIMER, type Timer, type WallClock } from '../../io/clock.js'
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js'
@@ -17,6 +18,9 @@ export type RestAnswer =
   | { readonly ok: true; readonly status: number; readonly body: Buffer }
   | { readonly ok: false; readonly reason: string }
 
+/** 304; the very answer that is in use; no answer of HTTP's 200; one that is none of discovery. */
+export type FetchOutcome = 'not-modified' | 'same' | 'failed' | 'rejected'
+
 export interface RestClientOptions {
   readonly typeUrl: string
   readonly node: Node
@@ -26,8 +30,8 @@ export interface RestClientOptions {
   /** Throws where it is none. */
   readonly readJson: (json: unknown) => DiscoveryResponse
   readonly onUpdate: XdsUpdateHandler
-  /** A fetch failed: no answer, or not one of discovery. */
-  readonly onFailure: () => void
+  /** A fetch that brought no update. */
+  readonly onFetched: (outcome: FetchOutcome) => void
   readonly clock: WallClock
   readonly random: () => number
   readonly logger: { warn(fields: object, message: string): void }
@@ -44,6 +48,8 @@ export class RestClient implements DiscoveryClient {
   private timer: Timer = NO_TIMER
   /** Names came while an answer was on its way: it may not hold them. */
   private again = false
+  /** Digest of the answer that is in use; '' while there is none. Servers that know nothing of versions send it each time. */
+  private accepted = ''
 
   constructor(private readonly options: RestClientOptions) {
     const path = restPathOf(options.typeUrl)
@@ -112,22 +118,34 @@ export class RestClient implements DiscoveryClient {
       this.failed(answer.reason)
       return
     }
-    if (answer.status === NOT_MODIFIED) return
+    const { onFetched } = this.options
+    if (answer.status === NOT_MODIFIED) {
+      onFetched('not-modified')
+      return
+    }
     if (answer.status !== 200) {
       this.failed(`answered ${answer.status}`)
       return
     }
+    const digest = createHash('sha256').update(answer.body).digest('base64')
+    // With new names there is no accepted version, and the answer counts for them too.
+    if (digest === this.accepted && this.state.acceptedVersion !== '') {
+      onFetched('same')
+      return
+    }
+    this.accepted = ''
     let response: DiscoveryResponse
     try {
       response = this.options.readJson(JSON.parse(answer.body.toString()))
     } catch (error) {
-      this.failed(`sent no DiscoveryResponse in JSON: ${(error as Error).message}`)
+      this.failed(`sent no DiscoveryResponse in JSON: ${(error as Error).message}`, 'rejected')
       return
     }
-    await this.apply(response)
+    if (await this.apply(response)) this.accepted = digest
   }
 
-  private async apply(response: DiscoveryResponse): Promise<void> {
+  /** False where some of it was refused. */
+  private async apply(response: DiscoveryResponse): Promise<boolean> {
     const { typeUrl, onUpdate, logger } = this.options
     const { state } = this
     const decoded = decodeStateOfTheWorld(response, typeUrl, state.versions.keys())
@@ -139,11 +157,12 @@ export class RestClient implements DiscoveryClient {
     for (const name of decoded.removed) if (!refused.has(name)) state.forget(name)
     if (rejected.length === 0) state.acceptedVersion = response.versionInfo
     else logger.warn({ typeUrl, resources: rejected.map(({ name }) => name) }, `update refused: ${rejectionMessage(rejected)}`)
+    return rejected.length === 0
   }
 
-  private failed(reason: string): void {
-    const { typeUrl, logger, onFailure } = this.options
+  private failed(reason: string, outcome: FetchOutcome = 'failed'): void {
+    const { typeUrl, logger, onFetched } = this.options
     logger.warn({ typeUrl, path: this.path }, `discovery by REST failed: the server ${reason}`)
-    onFailure()
+    onFetched(outcome)
   }
 }

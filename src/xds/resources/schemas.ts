@@ -158,6 +158,7 @@ import { SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/s
 import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
+import { ResourceSchema } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import { RuntimeSchema } from '../gen/envoy/service/runtime/v3/rtds_pb.js'
 import {
   HttpRequestHeaderMatchInputSchema,
@@ -355,7 +356,10 @@ const SCHEMAS: readonly DescMessage[] = [
   TypedStructSchema,
 ]
 
-const byName: ReadonlyMap<string, DescMessage> = new Map(SCHEMAS.map(schema => [schema.typeName, schema]))
+/** What may stand around a resource in an answer: no configuration itself. */
+const ENVELOPES: readonly DescMessage[] = [ResourceSchema]
+
+const byName: ReadonlyMap<string, DescMessage> = new Map([...SCHEMAS, ...ENVELOPES].map(schema => [schema.typeName, schema]))
 
 export function schemaOf(typeName: string): DescMessage | undefined {
   return byName.get(typeName)

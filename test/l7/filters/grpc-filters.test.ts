@@ -54,6 +54,13 @@ describe('grpc_stats filter', () => {
     expect(world.counter('cluster.api.grpc.s.M.5')).toBe(1)
   })
 
+  it('counts a status that is none as a failure, without a name of its own', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(filter)
+    for (const status of ['abc', '-1', '99']) exchange(factory, '/s/M', status)
+    expect(['total', 'failure', 'abc', '-1', '99'].map(name => world.counter(`cluster.api.grpc.s.M.${name}`))).toEqual([3, 3, 0, 0, 0])
+  })
+
   it('keeps the number of series bounded, whatever methods clients make up', () => {
     const world = new FakeEnvironment()
     const factory = world.factory(filter)

@@ -28,6 +28,8 @@ describe('the PROXY protocol header', () => {
     'PROXY TCP4 ::1 ::1 1 2\r\n',
     'PROXY TCP4 9.8.7.6 10.0.0.1 1 2 3\r\n',
     'PROXY UDP4 9.8.7.6 10.0.0.1 1 2\r\n',
+    'PROXY TCP4 9.8.7.6 10.0.0.1 1 2 \r\n',
+    'PROXY TCP4 9.8.7.6 10.0.0.1 +1 2\r\n',
     `PROXY TCP4 ${'1'.repeat(120)}`,
     `PROXY UNKNOWN ${'1'.repeat(120)}\r\n`,
   ])('of version 1 is refused when it is broken: %j', line => {

@@ -21,7 +21,7 @@ function polled(typeUrl = CLUSTER_TYPE, judge: (update: XdsUpdate) => XdsVerdict
   const clock = new ManualClock()
   const asked: { path: string; body: Record<string, unknown> }[] = []
   const updates: XdsUpdate[] = []
-  const onFailure = vi.fn()
+  const onFetched = vi.fn()
   let answer: ((given: RestAnswer) => void) | null = null
   const client = new RestClient({
     typeUrl,
@@ -39,7 +39,7 @@ function polled(typeUrl = CLUSTER_TYPE, judge: (update: XdsUpdate) => XdsVerdict
       updates.push(update)
       return judge(update)
     },
-    onFailure,
+    onFetched,
     clock,
     random: () => 0.5,
     logger: { warn: () => {} },
@@ -49,7 +49,7 @@ function polled(typeUrl = CLUSTER_TYPE, judge: (update: XdsUpdate) => XdsVerdict
     await settled()
   }
   const versions = () => asked.map(({ body }) => body['version_info'] ?? '')
-  return { client, clock, asked, updates, onFailure, give, versions, isAsking: () => answer !== null }
+  return { client, clock, asked, updates, onFetched, give, versions, isAsking: () => answer !== null }
 }
 
 describe('polling', () => {
@@ -71,7 +71,7 @@ describe('polling', () => {
   })
 
   it('takes 304 for what it has, and goes on asking after whatever fails', async () => {
-    const { client, clock, updates, onFailure, give, versions } = polled()
+    const { client, clock, updates, onFetched, give, versions } = polled()
     client.subscribe(CLUSTER_TYPE, { wildcard: true })
     client.start()
     const answers: RestAnswer[] = [
@@ -87,8 +87,37 @@ describe('polling', () => {
       clock.advance(2000)
     }
     expect(updates).toHaveLength(1)
-    expect(onFailure).toHaveBeenCalledTimes(4)
+    expect(onFetched.mock.calls.flat()).toEqual(['not-modified', 'failed', 'failed', 'rejected', 'rejected'])
     expect(versions()).toEqual(['', '1', '1', '1', '1', '1', '1'])
+    client.close()
+  })
+
+  it('applies the same answer once, and again when it is asked for other names', async () => {
+    const { client, clock, updates, onFetched, give } = polled(ENDPOINT_TYPE)
+    client.subscribe(ENDPOINT_TYPE, ['a'])
+    client.start()
+    const same = response('1', { '@type': ENDPOINT_TYPE, cluster_name: 'a' }, { '@type': ENDPOINT_TYPE, cluster_name: 'b' })
+    for (const _ of [1, 2]) {
+      await give(same)
+      clock.advance(2000)
+    }
+    expect(updates.map(({ resources }) => resources.map(({ name }) => name))).toEqual([['a']])
+    expect(onFetched.mock.calls).toEqual([['same']])
+    client.subscribe(ENDPOINT_TYPE, ['b'])
+    await give(same)
+    clock.advance(2000)
+    await give(same)
+    expect(updates.at(-1)!.resources.map(({ name }) => name)).toContain('b')
+    client.close()
+  })
+
+  it('takes a resource in the envelope of its name and version', async () => {
+    const { client, updates, give } = polled()
+    client.subscribe(CLUSTER_TYPE, { wildcard: true })
+    client.start()
+    const envelope = { '@type': 'type.googleapis.com/envoy.service.discovery.v3.Resource', name: 'a', version: '7', resource: cluster('a') }
+    await give(response('1', envelope))
+    expect(updates[0]!.resources.map(({ name, version }) => [name, version])).toEqual([['a', '7']])
     client.close()
   })
 

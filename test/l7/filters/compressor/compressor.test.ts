@@ -105,6 +105,13 @@ describe('compressor filter', () => {
     expect(head.headers.get('vary')).toBe('Origin, Accept-Encoding')
   })
 
+  it('reads codings in any case, x-gzip for gzip, and no weight beyond 1; leaves Vary: * and takes Accept-Ranges off', () => {
+    const asked = (accept: string) => run(TEXT, { 'accept-encoding': accept }).encoding
+    expect(['GZIP', 'x-gzip', 'gzip;q=2'].map(asked)).toEqual(['gzip', 'gzip', undefined])
+    const { head } = run({ ...TEXT, vary: '*', 'accept-ranges': 'bytes' })
+    expect([head.headers.get('vary'), head.headers.has('accept-ranges')]).toEqual(['*', false])
+  })
+
   it('one of two compressors acts, whichever the client prefers', () => {
     const world = new FakeEnvironment()
     const factories = world.factories([filter({ removeAcceptEncodingHeader: true }), filter({ library: BROTLI })])

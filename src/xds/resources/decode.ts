@@ -49,7 +49,7 @@ function decodeResource<D extends DescMessage, T>(
   const sink = new ErrorCollector({ ...DYNAMIC, ...options })
   const ctx = new Ctx(sink)
   const message = resourceMessage(desc, resource, ctx)
-  if (message === null) return sink.result(null as T)
+  if (message === null) return sink.failure()
   checkMessage(desc, message, ctx)
   return sink.result(decode(message, ctx) as T)
 }
@@ -81,7 +81,7 @@ export function* decodeRouteConfigurationInSteps(bytes: Uint8Array, options: Dec
   } catch (error) {
     if (!(error instanceof UnparsedMessage)) throw error
     ctx.error(error.message)
-    return sink.result(null as unknown as RouteTable)
+    return sink.failure()
   }
 }
 

@@ -47,8 +47,13 @@ export class ErrorCollector {
   }
 
   result<T>(value: T): Decoded<T> {
-    if (this.errors.length === 0)
-      return { ok: true, value, warnings: this.warnings, unknownFields: this.unknownFields, unsupported: this.unsupported }
+    return this.errors.length > 0
+      ? this.failure()
+      : { ok: true, value, warnings: this.warnings, unknownFields: this.unknownFields, unsupported: this.unsupported }
+  }
+
+  /** There is no value. */
+  failure(): Decoded<never> {
     const errors =
       this.droppedErrors > 0 ? [...this.errors, { path: '', reason: `and ${this.droppedErrors} more errors` }] : [...this.errors]
     return { ok: false, errors, unknownFields: this.unknownFields, unsupported: this.unsupported }

@@ -1,35 +1,18 @@
-// From the xDS streams to the proxy: opens what the bootstrap names (ADS, or per-type sources, or files), gives each resource to its kind
-// (resource-kinds/), hands what was refused back as the NACK, and keeps the EDS, RDS and SDS subscriptions in step with what is in use.
+// From the xDS streams to the proxy: opens what the bootstrap names (by xds-sources.ts), gives each resource to its kind (resource-kinds/),
+// hands what was refused back as the NACK, and keeps the EDS, RDS and SDS subscriptions in step with what is in use.
 // The raw bytes of accepted and refused resources go to TrackedResources for /config_dump.
 
-import { systemClock } from '../io/clock.js'
 import { inSlices, type Steps } from '../io/slices.js'
-import { googleGrpcStats } from '../metrics/reporting-stats.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import { adsStats } from '../metrics/subscription-stats.js'
 import type { Address } from '../model/address.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
-import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
-import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
-import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
+import type { ConfigSource } from '../model/config-source.js'
 import type { DemandKind, ProcessDemand } from '../proxy/demands.js'
 import type { Server, ServerLog } from '../proxy/server.js'
-import {
-  AdsClient,
-  type AdsClientStatus,
-  type AdsTarget,
-  type AdsTargetSource,
-  type Rejection,
-  type XdsResource,
-  type XdsUpdate,
-  type XdsVerdict,
-} from '../xds/client/client.js'
-import type { DiscoveryClient } from '../xds/client/client-options.js'
-import { FileSubscription } from '../xds/client/file-subscription.js'
-import { type FetchOutcome, RestClient } from '../xds/client/rest-client.js'
-import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
-import { discoveryResponseFromJson } from '../xds/resources/discovery-response.js'
+import type { AdsClient, AdsClientStatus, AdsTargetSource, Rejection, XdsResource, XdsUpdate, XdsVerdict } from '../xds/client/client.js'
+import type { FileSubscription } from '../xds/client/file-subscription.js'
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
@@ -40,10 +23,8 @@ import {
   SECRET_TYPE,
   VIRTUAL_HOST_TYPE,
 } from '../xds/type-urls.js'
-import { targetOfGoogle, targetsOfCluster } from './grpc-target.js'
 import { EVERYTHING, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
 import { subscribingNode, type UserAgent } from './node-message.js'
-import { postJson } from './post-json.js'
 import { ClusterKind } from './resource-kinds/cluster-kind.js'
 import { type DecodingRules, dynamicDecoder } from './resource-kinds/dynamic-decoder.js'
 import { EndpointKind } from './resource-kinds/endpoint-kind.js'
@@ -58,8 +39,7 @@ import { countFetch } from './resource-kinds/subscription-counts.js'
 import { VirtualHostKind } from './resource-kinds/virtual-host-kind.js'
 import type { TrackedResources } from './tracked-resources.js'
 import type { FedUpdate } from './workers/fed-resources.js'
-import { isWorkloadApi } from './workload-api/endpoint-socket.js'
-import { WorkloadApiClient } from './workload-api/workload-api-client.js'
+import { XdsSources } from './xds-sources.js'
 
 export interface XdsBridgeOptions extends DecodingRules {
   readonly bootstrap: Bootstrap
@@ -100,11 +80,8 @@ export interface XdsFollowers {
 export class XdsBridge {
   private readonly options: XdsBridgeOptions
   private readonly server: Server
-  private node: Node
   private ads: AdsClient | null = null
-  /** The streams among `open`. */
-  private readonly clients: AdsClient[] = []
-  private readonly open = new Set<DiscoveryClient>()
+  private readonly sources: XdsSources
   private readonly files: FileSubscription[] = []
   private readonly stats
   private readonly kinds: ReadonlyMap<string, ResourceKind>
@@ -125,19 +102,33 @@ export class XdsBridge {
     this.options = options
     this.server = options.server
     this.stats = adsStats(options.store)
-    this.node = subscribingNode(options.bootstrap.node, null, options.userAgent)
-    const { primary, followers } = options
+    const { primary, followers, managementServers } = options
+    this.sources = new XdsSources(
+      {
+        bootstrap: options.bootstrap,
+        server: options.server,
+        stats: this.stats,
+        log: options.log,
+        random: options.random,
+        ...(managementServers === undefined ? {} : { managementServers }),
+        onUpdate: (update, source) => this.onUpdate(update, source),
+        onUnreachable: () => this.onUnreachable(),
+        secrets: { lackedBy: (...what) => this.secrets.lackedBy(...what), unreadIn: source => this.secrets.unreadIn(source) },
+      },
+      subscribingNode(options.bootstrap.node, null, options.userAgent),
+    )
+    const { sources } = this
     const isFed = primary !== undefined
     this.named = new NamedSubscriptions({
       ads: () => this.ads,
       openClient: (source, typeUrl) =>
-        isFed ? null : (this.openWorkloadApi(source, typeUrl) ?? this.openClient(source.api, typeUrl, source)),
-      closeClient: client => this.closeClient(client),
+        isFed ? null : (sources.openWorkloadApi(source, typeUrl) ?? sources.openClient(source.api, typeUrl, source)),
+      closeClient: client => sources.closeClient(client),
       // A server of the whole state ends the stream for one name that it does not give (SPIRE's agent), and what else was asked on it with it.
       isApart: (typeUrl, source) =>
-        typeUrl === SECRET_TYPE && source.kind === 'api' && source.api.apiType === 'GRPC' && this.workloadApiOf(source) === undefined,
-      openPoll: (source, typeUrl) => (isFed ? null : this.openPoll(source, typeUrl)),
-      openFile: (source, typeUrl) => (isFed ? null : this.openFile(source, typeUrl)),
+        typeUrl === SECRET_TYPE && source.kind === 'api' && source.api.apiType === 'GRPC' && sources.workloadApiOf(source) === undefined,
+      openPoll: (source, typeUrl) => (isFed ? null : sources.openPoll(source, typeUrl)),
+      openFile: (source, typeUrl) => (isFed ? null : sources.openFile(source, typeUrl)),
       ...(primary === undefined ? {} : { onSubscribed: (...what) => primary.onWanted(...what) }),
       ...(followers === undefined ? {} : { onUnsubscribed: (...what) => followers.forget(...what) }),
     })
@@ -148,7 +139,7 @@ export class XdsBridge {
       decode,
       named: this.named,
       ads: this.stats,
-      takesBack: source => this.workloadApiOf(source) !== undefined,
+      takesBack: source => sources.workloadApiOf(source) !== undefined,
       after: (ms, run) => this.after(ms, run),
       log: options.log,
     })
@@ -171,9 +162,9 @@ export class XdsBridge {
   /** `admin`: where it listens, or will. */
   start(admin: Address | null): void {
     const { bootstrap, userAgent } = this.options
-    this.node = subscribingNode(bootstrap.node, admin, userAgent)
+    this.sources.node = subscribingNode(bootstrap.node, admin, userAgent)
     if (bootstrap.ads !== null) {
-      this.ads = this.openClient(bootstrap.ads, undefined, { kind: 'ads' })
+      this.ads = this.sources.openClient(bootstrap.ads, undefined, { kind: 'ads' })
       if (this.ads === null) this.options.log('error', 'dynamic_resources.ads_config: no cluster or target to reach the management server')
     }
     this.runtime.start(() => this.openClusters())
@@ -243,7 +234,7 @@ export class XdsBridge {
   close(): void {
     this.closed = true
     for (const timer of this.timers) clearTimeout(timer)
-    for (const client of this.open) client.close()
+    this.sources.close()
     for (const file of this.files) file.close()
     this.named.close()
   }
@@ -279,175 +270,30 @@ export class XdsBridge {
         this.ads?.subscribe(typeUrl, { wildcard: true })
         return
       case 'api': {
-        const client = this.openClient(source.api, typeUrl, source)
+        const client = this.sources.openClient(source.api, typeUrl, source)
         client?.subscribe(typeUrl, { wildcard: true })
         client?.start()
         return
       }
       case 'rest': {
-        const poll = this.openPoll(source, typeUrl, outcome => countFetch(stats, outcome))
+        const poll = this.sources.openPoll(source, typeUrl, outcome => countFetch(stats, outcome))
         poll.subscribe(typeUrl, { wildcard: true })
         poll.start()
         return
       }
       case 'path': {
-        const file = this.openFile(source, typeUrl)
+        const file = this.sources.openFile(source, typeUrl)
         this.files.push(file)
         void file.start()
       }
     }
   }
 
-  private openFile(source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string): FileSubscription {
-    const { path, watchedDirectory } = source
-    // Secrets that a file lacks, or that cannot be read, hold nothing up.
-    const isOfSecrets = typeUrl === SECRET_TYPE
-    return new FileSubscription({
-      path,
-      watchedDirectory: watchedDirectory === '' ? undefined : watchedDirectory,
-      typeUrl,
-      readJson: discoveryResponseFromJson,
-      onUpdate: update => this.onUpdate(isOfSecrets ? { ...update, absent: this.secrets.lackedBy(source, update) } : update, source),
-      onFailure: () => {
-        if (!isOfSecrets) return
-        void this.onUpdate({ typeUrl, resources: [], removed: [], absent: this.secrets.unreadIn(source), systemVersion: '' }, source)
-      },
-      logger: this.logger(),
-    })
-  }
-
-  private closeClient(client: DiscoveryClient): void {
-    client.close()
-    this.open.delete(client)
-    const at = this.clients.indexOf(client as AdsClient)
-    if (at >= 0) this.clients.splice(at, 1)
-  }
-
-  private openPoll(
-    source: Extract<ConfigSource, { kind: 'rest' }>,
-    typeUrl: string,
-    onFetched: (outcome: FetchOutcome) => void = () => {},
-  ): RestClient {
-    const { cluster, refreshDelayMs, requestTimeoutMs } = source
-    const client = new RestClient({
-      typeUrl,
-      node: this.node,
-      refreshDelayMs,
-      post: (path, body, callback) => postJson(this.server.httpClient, cluster, { path, body, timeoutMs: requestTimeoutMs }, callback),
-      readJson: discoveryResponseFromJson,
-      onUpdate: update => this.onUpdate(update, source),
-      onFetched,
-      clock: systemClock,
-      random: this.options.random,
-      logger: this.logger(),
-    })
-    this.open.add(client)
-    return client
-  }
-
-  private openClient(api: ApiConfigSource, onlyType: string | undefined, source: ConfigSource): AdsClient | null {
-    const chosen = api.services.map(({ target }) => this.options.managementServers?.get(target)).find(source => source !== undefined)
-    const targets = chosen ?? this.targetsOf(api)
-    if (Array.isArray(targets) && targets.length === 0) return null
-    const client = this.newClient(targets, api, onlyType, source)
-    this.clients.push(client)
-    this.open.add(client)
-    return client
-  }
-
-  private targetsOf(api: ApiConfigSource): AdsTarget[] {
-    const targets: AdsTarget[] = []
-    for (const service of api.services) {
-      if (service.target !== '')
-        targets.push(
-          targetOfGoogle(
-            service,
-            source => this.server.readSource(source),
-            prefix => googleGrpcStats(this.server.store, prefix),
-          ),
-        )
-      else {
-        const cluster = this.options.bootstrap.clusters.find(candidate => candidate.name === service.cluster)
-        if (cluster !== undefined) targets.push(...targetsOfCluster(cluster, service, () => this.tlsOf(service.cluster)))
-      }
-    }
-    return targets
-  }
-
-  private newClient(
-    targets: readonly AdsTarget[] | AdsTargetSource,
-    api: ApiConfigSource,
-    onlyType: string | undefined,
-    source: ConfigSource,
-  ): AdsClient {
-    return new AdsClient({
-      targets,
-      node: this.node,
-      apiType: api.apiType,
-      ...(onlyType === undefined ? {} : { onlyType }),
-      setNodeOnFirstMessageOnly: api.setNodeOnFirstMessageOnly,
-      ...(api.rateLimit === null ? {} : { rateLimit: api.rateLimit }),
-      onUpdate: update => this.onUpdate(update, source),
-      onStatus: status => this.onStatus(status),
-      random: this.options.random,
-      logger: this.logger(),
-    })
-  }
-
-  /** The static cluster that a source asks, where it is a SPIFFE Workload API. */
-  private workloadApiOf(source: ConfigSource): Cluster | undefined {
-    const service = source.kind === 'api' ? source.api.services[0] : undefined
-    return this.options.bootstrap.clusters.find(cluster => cluster.name === service?.cluster && isWorkloadApi(cluster))
-  }
-
-  /** Null: the source is none, or not asked for secrets. */
-  private openWorkloadApi(source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string): WorkloadApiClient | null {
-    const cluster = typeUrl === SECRET_TYPE ? this.workloadApiOf(source) : undefined
-    if (cluster === undefined) return null
-    const targets = targetsOfCluster(cluster, source.api.services[0]!, () => this.tlsOf(cluster.name))
-    if (targets.length === 0) return null
-    const client = new WorkloadApiClient({
-      targets,
-      onUpdate: update => this.onUpdate(update, source),
-      clock: systemClock,
-      random: this.options.random,
-      logger: this.logger(),
-    })
-    this.open.add(client)
-    return client
-  }
-
-  private tlsOf(clusterName: string): UpstreamTlsContext | null {
-    const cluster = this.server.clusters.get(clusterName) ?? this.server.clusters.warming(clusterName)
-    return cluster === undefined || cluster.config.tls === null ? null : this.server.tlsContexts.upstream(cluster.config.tls, cluster)
-  }
-
-  private logger() {
-    const { log } = this.options
-    return {
-      info: (fields: object, message: string): void => log('info', message, fields as Record<string, unknown>, 'config'),
-      warn: (fields: object, message: string): void => log('warn', message, fields as Record<string, unknown>, 'config'),
-    }
-  }
-
-  private onStatus(status: AdsClientStatus): void {
-    const { controlPlane } = this.stats
-    controlPlane.connected_state.value = this.clients.some(client => client.status().connected) ? 1 : 0
-    this.stats.identifier.value = status.identifier
-    let limited = 0
-    let pending = 0
-    for (const client of this.clients) {
-      limited += client.controlPlane.rateLimitEnforced
-      pending += client.controlPlane.pendingRequests
-    }
-    controlPlane.rate_limit_enforced.value = limited
-    controlPlane.pending_requests.value = pending
-    if (!status.connected && status.lastFailure !== null) {
-      const { lds, cds } = this.options.bootstrap
-      if (lds !== null) this.stats.lds.update_failure.value++
-      if (cds !== null) this.stats.cds.update_failure.value++
-      if (this.runtime.subscription !== null) this.runtime.subscription.update_failure.value++
-    }
+  private onUnreachable(): void {
+    const { lds, cds } = this.options.bootstrap
+    if (lds !== null) this.stats.lds.update_failure.value++
+    if (cds !== null) this.stats.cds.update_failure.value++
+    if (this.runtime.subscription !== null) this.runtime.subscription.update_failure.value++
   }
 
   // ---- subscriptions ----------------------------------------------------------------------------------------------------------

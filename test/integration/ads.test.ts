@@ -123,6 +123,25 @@ describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
     expect(clusters.dynamic_active_clusters.map((each: { cluster: { name: string } }) => each.cluster.name)).toEqual(['app'])
   })
 
+  // The hold of an acknowledgement ends by itself after 15 s.
+  it('aggregates that contain each other hold back no acknowledgement', async () => {
+    const aggregate = (name: string, ...clusters: string[]): object => ({
+      name,
+      connect_timeout: '1s',
+      lb_policy: 'CLUSTER_PROVIDED',
+      cluster_type: {
+        name: 'envoy.clusters.aggregate',
+        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig', clusters },
+      },
+    })
+    const since = performance.now()
+    await ads.apply({ clusters: [edsCluster('app'), aggregate('a', 'b'), aggregate('b', 'a', 'app'), aggregate('self', 'self')] })
+    expect(performance.now() - since).toBeLessThan(8000)
+    expect(await proxy.stat('cluster_manager.warming_clusters')).toBe(0)
+    await ads.apply({ listeners: [listener('front', port, [hcm({ route_config: routesTo('a') })])] })
+    expect((await fetchOnce(port)).body).toBe('one')
+  })
+
   it('a listener whose own routes name a cluster that is not there answers 503 until it is', async () => {
     const own = await freePort()
     await ads.apply({ listeners: [rdsListener(), listener('own', own, [hcm({ route_config: routesTo('later') })])] })

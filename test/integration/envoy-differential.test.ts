@@ -423,7 +423,7 @@ const EXCHANGES: readonly Exchange[] = [
   { path: '/retry-codes', headers: { 'x-key': 'KEY-r6', 'x-fail-times': '1', 'x-fail-status': '500' } },
   { path: '/', headers: { 'x-key': 'KEY-r7', 'x-fail-times': '1', 'x-envoy-retry-on': '5xx', 'x-envoy-max-retries': '1' } },
   { path: '/', headers: { 'x-key': 'KEY-r8', 'x-fail-times': '1', 'x-envoy-retry-on': 'gateway-error' } },
-  { path: '/pertry', headers: { 'x-delay-ms': '600', 'x-key': 'KEY-p1' } },
+  { path: '/pertry', headers: { 'x-delay-ms': '1500', 'x-key': 'KEY-p1' } },
   { path: '/', method: 'POST', body: 'hello' },
   { path: '/', method: 'PUT', body: 'x'.repeat(100_000) },
   { path: '/', method: 'DELETE' },

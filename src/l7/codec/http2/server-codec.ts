@@ -23,6 +23,8 @@ export class Http2ServerStream extends Http2Stream implements ServerStream {
   /** The request was HEAD: the response has no content. */
   headRequest = false
   headSent = false
+  /** An extended CONNECT with the key of an HTTP/1 client: a proxy before us (Envoy) hands on what answers it, which RFC 8441 has no use for. */
+  hasWebsocketKey = false
   /** Answered by onBadRequest: what still comes of the request is thrown away. */
   rejected = false
 
@@ -37,7 +39,7 @@ export class Http2ServerStream extends Http2Stream implements ServerStream {
     const codec = this.connection as Http2ServerCodec
     // An upgrade accepted by an HTTP/1 upstream is a plain success here (RFC 8441 §5).
     const status = head.upgraded && head.status === 101 ? 200 : head.status
-    if (status !== head.status) head.headers.remove('sec-websocket-accept')
+    if (status !== head.status && !this.hasWebsocketKey) head.headers.remove('sec-websocket-accept')
     const bodiless = this.headRequest || status === 204 || status === 304
     if (bodiless) end = true
     if (end) this.sendEnded = true
@@ -196,6 +198,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
       return
     }
     stream.headRequest = head!.method === 'HEAD'
+    if (head!.upgrade !== '') stream.hasWebsocketKey = head!.headers.has('sec-websocket-key')
     if (endStream && head!.contentLength === -1 && head!.method !== 'CONNECT') head!.contentLength = 0
     stream.contentLength = head!.contentLength
     this.settleHead()

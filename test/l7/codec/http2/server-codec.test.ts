@@ -153,6 +153,17 @@ describe('extended CONNECT (RFC 8441)', () => {
     expect(probe.frames()).toContain('HEADERS 1 :status=200')
   })
 
+  it('keeps the answer to a key that a proxy before us handed on, and drops one to a key of ours', () => {
+    const answerTo = (more: Fields): string => {
+      const probe = new ServerProbe(http2Options({ allowConnect: true }))
+      probe.onStream = stream => stream.sendHead({ ...response(101, [['sec-websocket-accept', 'x=']]), upgraded: true }, false)
+      probe.feed(headers(1, [...fields, ...more]))
+      return probe.frames().at(-1)!
+    }
+    expect(answerTo([['sec-websocket-key', 'dGhlIHNhbXBsZSBub25jZQ==']])).toBe('HEADERS 1 :status=200 sec-websocket-accept=x=')
+    expect(answerTo([])).toBe('HEADERS 1 :status=200')
+  })
+
   it('is refused otherwise', () => {
     expect(refusal(fields)).toEqual(REFUSED)
   })

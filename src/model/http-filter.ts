@@ -63,11 +63,12 @@ export interface CorsPolicy {
   readonly allowHeaders: string
   readonly exposeHeaders: string
   readonly maxAge: string
-  readonly allowCredentials: boolean
-  readonly allowPrivateNetworkAccess: boolean
+  /** Of these null is unset, of those above '' and no matchers: a less specific level of the routes may say it. */
+  readonly allowCredentials: boolean | null
+  readonly allowPrivateNetworkAccess: boolean | null
+  readonly forwardNotMatchingPreflights: boolean | null
   readonly enabled: RuntimeFraction
   readonly shadowEnabled: RuntimeFraction | null
-  readonly forwardNotMatchingPreflights: boolean
 }
 
 export interface BasicAuthConfig {
@@ -368,6 +369,11 @@ export interface HeaderToMetadataRule {
   readonly remove: boolean
 }
 
+export interface HeaderToMetadataConfig {
+  readonly request: readonly HeaderToMetadataRule[]
+  readonly response: readonly HeaderToMetadataRule[]
+}
+
 export type HeaderMutation =
   | { readonly kind: 'remove'; readonly name: string }
   | { readonly kind: 'removeOnMatch'; readonly matcher: StringMatcher }
@@ -428,10 +434,7 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
     }
   | { readonly kind: 'grpcHttp1Bridge'; readonly config: { readonly upgradeProtobufToGrpc: boolean } }
   | { readonly kind: 'grpcWeb' }
-  | {
-      readonly kind: 'headerToMetadata'
-      readonly config: { readonly request: readonly HeaderToMetadataRule[]; readonly response: readonly HeaderToMetadataRule[] }
-    }
+  | { readonly kind: 'headerToMetadata'; readonly config: HeaderToMetadataConfig }
   | { readonly kind: 'fault'; readonly config: FaultConfig }
   | { readonly kind: 'cors' }
   | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
@@ -530,6 +533,10 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'oauth2'; readonly config: OAuth2Config }
   | { readonly kind: 'compressor'; readonly compressesResponses: boolean; readonly removeAcceptEncodingHeader: boolean | null }
   | { readonly kind: 'onDemand'; readonly config: OnDemandConfig }
+  | { readonly kind: 'headerToMetadata'; readonly config: HeaderToMetadataConfig }
+  | { readonly kind: 'setMetadata'; readonly config: readonly SetMetadataRule[] }
+  | { readonly kind: 'setFilterState'; readonly config: SetFilterStateConfig }
+  | { readonly kind: 'jsonToMetadata'; readonly config: JsonToMetadataConfig }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'generic' }
 )

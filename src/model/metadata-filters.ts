@@ -1,6 +1,7 @@
 // HTTP filters that make metadata or filter state of a request, as validated config: set_metadata, set_filter_state, json_to_metadata. Made by
 // xds/resources/http-filters/metadata, read by l7/filters.
 
+import type { LogFormat } from './access-log.js'
 import type { JsonObject, JsonValue } from './metadata.js'
 
 export interface SetMetadataRule {
@@ -13,9 +14,7 @@ export interface SetMetadataRule {
 export interface SetFilterStateConfig {
   readonly values: readonly {
     readonly key: string
-    readonly format: string
-    /** What is missing is nothing, and not `-`. */
-    readonly omitsEmptyValues: boolean
+    readonly format: LogFormat
     readonly skipIfEmpty: boolean
   }[]
   /** The route is matched again behind it. */

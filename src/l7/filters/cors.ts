@@ -1,5 +1,6 @@
-// envoy.filters.http.cors: answers preflights and marks cross-origin responses, by the policy of the route or virtual host (the
-// filter itself has none). An origin that is not allowed is forwarded without marks: the browser then refuses it to the script.
+// envoy.filters.http.cors: answers preflights and marks cross-origin responses, by the policies of the route, the virtual host and the table (the
+// filter itself has none): what one leaves unset, the next says; whether it is on, the first alone. An origin that is not allowed is
+// forwarded without marks: the browser then refuses it to the script.
 
 import type { CorsPolicy, HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
@@ -16,18 +17,21 @@ type CorsStats = Readonly<Record<'origin_valid' | 'origin_invalid', { value: num
 
 export function corsFilter(name: string, disabled: boolean, ctx: FilterContext): FilterFactory {
   const stats = ctx.httpCounters('cors', ['origin_valid', 'origin_invalid'])
-  const policies = new WeakMap<HttpFilterOverride, CompiledCors>()
+  const compiled = new WeakMap<HttpFilterOverride, CompiledCors>()
   return {
     name,
     disabled,
     create(call: FilterCall): StreamFilter | null {
-      if (!call.request.headers.has('origin')) return null
-      const override = call.overrideFor(name) ?? call.overrideFor(WELL_KNOWN_NAME)
-      if (override?.kind !== 'cors') return null
-      let policy = policies.get(override)
-      if (policy === undefined) {
-        policy = new CompiledCors(override.config, ctx)
-        policies.set(override, policy)
+      // As in Envoy, answers that routes give themselves have nothing to do with it.
+      if (!call.request.headers.has('origin') || call.route === null || call.route.forward === null) return null
+      const levels = policiesOf(call, name)
+      const override = levels[0]
+      if (override === undefined) return null
+      let policy = compiled.get(override)
+      // A route may stay what it is while its virtual host changes.
+      if (policy === undefined || !policy.isOf(levels)) {
+        policy = new CompiledCors(levels, ctx)
+        compiled.set(override, policy)
       }
       const enabled = policy.enabled === null || policy.enabled(ctx.random())
       const shadow = !enabled && policy.shadow !== null && policy.shadow(ctx.random())
@@ -36,20 +40,57 @@ export function corsFilter(name: string, disabled: boolean, ctx: FilterContext):
   }
 }
 
+type CorsOverride = Extract<HttpFilterOverride, { kind: 'cors' }>
+
+/** The most specific first. */
+function policiesOf(call: FilterCall, name: string): readonly CorsOverride[] {
+  const own = call.overridesFor(name).filter(isCors)
+  const levels = own.length > 0 || name === WELL_KNOWN_NAME ? own : call.overridesFor(WELL_KNOWN_NAME).filter(isCors)
+  return levels.reverse()
+}
+
+function isCors(override: HttpFilterOverride): override is CorsOverride {
+  return override.kind === 'cors'
+}
+
+/** `levels`: at least one. */
+function merged(levels: readonly CorsPolicy[]): CorsPolicy {
+  const text = (of: (policy: CorsPolicy) => string): string => levels.map(of).find(value => value !== '') ?? ''
+  const flag = (of: (policy: CorsPolicy) => boolean | null): boolean | null => levels.map(of).find(value => value !== null) ?? null
+  return {
+    ...levels[0]!,
+    allowOrigin: levels.find(({ allowOrigin }) => allowOrigin.length > 0)?.allowOrigin ?? [],
+    allowMethods: text(({ allowMethods }) => allowMethods),
+    allowHeaders: text(({ allowHeaders }) => allowHeaders),
+    exposeHeaders: text(({ exposeHeaders }) => exposeHeaders),
+    maxAge: text(({ maxAge }) => maxAge),
+    allowCredentials: flag(({ allowCredentials }) => allowCredentials),
+    allowPrivateNetworkAccess: flag(({ allowPrivateNetworkAccess }) => allowPrivateNetworkAccess),
+    forwardNotMatchingPreflights: flag(({ forwardNotMatchingPreflights }) => forwardNotMatchingPreflights),
+  }
+}
+
 class CompiledCors {
+  private readonly levels: readonly CorsOverride[]
   readonly model: CorsPolicy
   readonly allows: ((origin: string) => boolean) | null
   readonly enabled: FractionTest | null
   /** Null: no shadow. */
   readonly shadow: FractionTest | null
 
-  constructor(model: CorsPolicy, ctx: FilterContext) {
+  constructor(levels: readonly CorsOverride[], ctx: FilterContext) {
+    const model = merged(levels.map(({ config }) => config))
+    this.levels = levels
     this.model = model
     const allows = compileStringMatchers(model.allowOrigin)
     // As in Envoy: a matcher that matches a literal `*` stands for every origin.
     this.allows = allows?.('*') === true ? () => true : allows
     this.enabled = compileRuntimeFraction(model.enabled, ctx.runtime)
     this.shadow = model.shadowEnabled === null ? null : (compileRuntimeFraction(model.shadowEnabled, ctx.runtime) ?? (() => true))
+  }
+
+  isOf(levels: readonly CorsOverride[]): boolean {
+    return levels.length === this.levels.length && levels.every((level, i) => level === this.levels[i])
   }
 }
 
@@ -74,7 +115,7 @@ class CorsFilter implements StreamFilter {
     const preflight = head.method === 'OPTIONS' && (headers.get('access-control-request-method') ?? '') !== ''
     if (this.policy.allows === null || headers.indexOf('origin', headers.indexOf('origin') + 1) !== -1 || !this.policy.allows(origin)) {
       this.stats.origin_invalid.value++
-      if (!this.enabled || !preflight || model.forwardNotMatchingPreflights) return 'continue'
+      if (!this.enabled || !preflight || model.forwardNotMatchingPreflights !== false) return 'continue'
       // Without allow-origin the browser refuses it, whatever the rest says; Envoy sends the rest.
       const answer = this.preflightAnswer(headers)
       if (model.allowCredentials) answer.append('access-control-allow-credentials', 'true')
@@ -93,8 +134,10 @@ class CorsFilter implements StreamFilter {
   private preflightAnswer(headers: HeaderList): HeaderList {
     const { model } = this.policy
     const answer = new HeaderList()
-    if (model.allowMethods !== '') answer.append('access-control-allow-methods', model.allowMethods)
-    if (model.allowHeaders !== '') answer.append('access-control-allow-headers', model.allowHeaders)
+    const given = (allowed: string, asked: string): string => (allowed === '*' ? (headers.getJoined(asked) ?? '') : allowed)
+    if (model.allowMethods !== '') answer.append('access-control-allow-methods', given(model.allowMethods, 'access-control-request-method'))
+    if (model.allowHeaders !== '')
+      answer.append('access-control-allow-headers', given(model.allowHeaders, 'access-control-request-headers'))
     if (model.maxAge !== '') answer.append('access-control-max-age', model.maxAge)
     if (model.allowPrivateNetworkAccess && headers.get('access-control-request-private-network') === 'true')
       answer.append('access-control-allow-private-network', 'true')

@@ -1,25 +1,38 @@
 // envoy.filters.http.header_to_metadata: header and cookie values become dynamic metadata, for subset load balancing, rate limits
-// and access rules further on. Values longer than MAX_METADATA_VALUE_BYTES are not taken.
+// and access rules further on. Values longer than MAX_METADATA_VALUE_BYTES are not taken. A route's rules stand in the place of the filter's.
 
-import type { HeaderToMetadataRule, HttpFilter } from '../../model/http-filter.js'
+import type { HeaderToMetadataConfig, HeaderToMetadataRule } from '../../model/http-filter.js'
 import { fromByteString, toByteString } from '../codec/byte-string.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { decodeValue } from '../grpc/protobuf-struct.js'
 import { cookieValue } from '../match/cookie.js'
 import { compileSubstitution } from '../match/regex.js'
+import { compileOnce } from './compile-once.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 /** Envoy's bound. */
 export const MAX_METADATA_VALUE_BYTES = 8 * 1024
 
-type Config = Extract<HttpFilter, { kind: 'headerToMetadata' }>['config']
 type Target = NonNullable<HeaderToMetadataRule['onMissing']>
 
-export function headerToMetadataFilter(name: string, disabled: boolean, config: Config): FilterFactory {
+export function headerToMetadataFilter(name: string, disabled: boolean, config: HeaderToMetadataConfig): FilterFactory {
+  const own = filterOf(config)
+  const byRoute = compileOnce(filterOf)
+  return {
+    name,
+    disabled,
+    create(call: FilterCall): StreamFilter {
+      const override = call.overrideFor(name)
+      return override?.kind === 'headerToMetadata' ? byRoute(override.config) : own
+    },
+  }
+}
+
+function filterOf(config: HeaderToMetadataConfig): StreamFilter {
   const request = config.request.map(rule => new CompiledRule(rule))
   const response = config.response.map(rule => new CompiledRule(rule))
-  const shared: StreamFilter = {
+  return {
     requestHead(call: FilterCall, head: RequestHead): FilterStatus {
       for (const rule of request) rule.apply(call, head.headers, head)
       return 'continue'
@@ -33,7 +46,6 @@ export function headerToMetadataFilter(name: string, disabled: boolean, config: 
       return 'continue'
     },
   }
-  return { name, disabled, create: () => shared }
 }
 
 class CompiledRule {

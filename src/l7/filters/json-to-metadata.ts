@@ -1,11 +1,12 @@
 // envoy.filters.http.json_to_metadata: fields of JSON bodies become dynamic metadata. A body that its rules look at is held whole, within the
-// buffer limit of the connection; others pass as they come.
+// buffer limit of the connection; others pass as they come. A route's rules stand in the place of the filter's.
 
 import type { JsonValue } from '../../model/metadata.js'
 import type { JsonMetadataRules, JsonMetadataTarget, JsonToMetadataConfig } from '../../model/metadata-filters.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { compileFullMatch } from '../match/regex.js'
+import { compileOnce } from './compile-once.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { JsonDocument, type JsonScalar } from './json-document.js'
@@ -15,16 +16,22 @@ import { responseControl } from './response-control.js'
 /** Envoy's bound of one value. */
 const MAX_VALUE_BYTES = 8 * 1024
 
-export function jsonToMetadataFilter(
-  name: string,
-  disabled: boolean,
-  { request, response }: JsonToMetadataConfig,
-  ctx: FilterContext,
-): FilterFactory {
-  const requests = request === null ? null : new CompiledRules(request, 'rq', ctx)
-  const responses = response === null ? null : new CompiledRules(response, 'resp', ctx)
-  const shared = requests === null && responses === null ? null : new JsonToMetadataFilter(requests, responses)
-  return { name, disabled, create: () => shared }
+export function jsonToMetadataFilter(name: string, disabled: boolean, config: JsonToMetadataConfig, ctx: FilterContext): FilterFactory {
+  const filterOf = ({ request, response }: JsonToMetadataConfig): JsonToMetadataFilter =>
+    new JsonToMetadataFilter(
+      request === null ? null : new CompiledRules(request, 'rq', ctx),
+      response === null ? null : new CompiledRules(response, 'resp', ctx),
+    )
+  const own = filterOf(config)
+  const byRoute = compileOnce(filterOf)
+  return {
+    name,
+    disabled,
+    create(call: FilterCall): StreamFilter {
+      const override = call.overrideFor(name)
+      return override?.kind === 'jsonToMetadata' ? byRoute(override.config) : own
+    },
+  }
 }
 
 class CompiledRules {

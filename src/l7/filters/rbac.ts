@@ -50,7 +50,9 @@ export function rbacFilter(name: string, disabled: boolean, config: RbacConfig, 
       if (override.config === null) return null
       let filter = byOverride.get(override) ?? null
       if (filter === null) {
-        filter = compile(override.config)
+        // As in Envoy a route's rules speak under the filter's prefixes.
+        const { rulesStatPrefix, shadowRulesStatPrefix } = config
+        filter = compile({ ...override.config, rulesStatPrefix, shadowRulesStatPrefix })
         if (filter !== null) byOverride.set(override, filter)
       }
       return filter

@@ -17,23 +17,29 @@ import type { ExtAuthzPerRoute } from '../gen/envoy/extensions/filters/http/ext_
 import type { ExtProcPerRoute } from '../gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js'
 import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { HeaderMutationPerRoute } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
+import type { Config as HeaderToMetadata } from '../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
+import type { JsonToMetadata } from '../gen/envoy/extensions/filters/http/json_to_metadata/v3/json_to_metadata_pb.js'
 import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import type { OAuth2PerRoute } from '../gen/envoy/extensions/filters/http/oauth2/v3/oauth_pb.js'
 import type { PerRouteConfig as OnDemandPerRoute } from '../gen/envoy/extensions/filters/http/on_demand/v3/on_demand_pb.js'
 import type { RateLimitPerRoute } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import type { Config as SetFilterState } from '../gen/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state_pb.js'
+import type { Config as SetMetadata } from '../gen/envoy/extensions/filters/http/set_metadata/v3/set_metadata_pb.js'
 import type { StatefulSessionPerRoute } from '../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
 import { describeType, unpackAny } from './any.js'
 import { customOverrideOf, isCustomFilter } from './custom-filter.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeHttpRbac } from './http-filters/authorization.js'
 import { decodeCompressorOverride } from './http-filters/compression.js'
+import { decodeHeaderToMetadata } from './http-filters/content.js'
 import { decodeCors } from './http-filters/cors.js'
 import { decodeApiKeyAuthOverride, decodeBasicAuthOverride } from './http-filters/credentials.js'
 import { decodeCustomResponse } from './http-filters/custom-response.js'
 import { decodeExtProcOverride } from './http-filters/ext-proc.js'
 import { decodeSkipTree } from './http-filters/matched.js'
+import { decodeJsonToMetadata, decodeSetFilterState, decodeSetMetadata } from './http-filters/metadata.js'
 import { decodeMutations } from './http-filters/mutations.js'
 import { decodeOAuth2 } from './http-filters/oauth2.js'
 import { decodeOnDemand } from './http-filters/on-demand.js'
@@ -124,6 +130,23 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
     },
   ],
   ['stateful_session.v3.StatefulSessionPerRoute', (m, ctx) => decodeStatefulSessionOverride(m as StatefulSessionPerRoute, ctx)],
+  [
+    'header_to_metadata.v3.Config',
+    (m, ctx) => {
+      const config = decodeHeaderToMetadata(m as HeaderToMetadata, ctx)
+      if (config.request.length + config.response.length === 0) ctx.error('one of request_rules and response_rules is required')
+      return { disabled: false, kind: 'headerToMetadata', config }
+    },
+  ],
+  ['set_metadata.v3.Config', m => ({ disabled: false, kind: 'setMetadata', config: decodeSetMetadata(m as SetMetadata) })],
+  [
+    'set_filter_state.v3.Config',
+    (m, ctx) => ({ disabled: false, kind: 'setFilterState', config: decodeSetFilterState(m as SetFilterState, ctx) }),
+  ],
+  [
+    'json_to_metadata.v3.JsonToMetadata',
+    (m, ctx) => ({ disabled: false, kind: 'jsonToMetadata', config: decodeJsonToMetadata(m as JsonToMetadata, ctx) }),
+  ],
   ['compressor.v3.CompressorPerRoute', m => decodeCompressorOverride(m as CompressorPerRoute)],
 ])
 

@@ -65,6 +65,26 @@ describe('cors filter', () => {
     expect(runHead(factory, new FakeCall(requestHead({}, origin), undefined, cors({ enabled: NEVER }))).filter).toBeNull()
   })
 
+  it('takes from the virtual host what the route leaves unset, and whether it is on from the route alone', () => {
+    const unset = { allowMethods: '', allowOrigin: [], allowCredentials: null, forwardNotMatchingPreflights: null }
+    const call = new FakeCall(requestHead({ method: 'OPTIONS' }, preflight), undefined, cors({ ...unset, maxAge: '7' }))
+    call.generalOverrides = [cors({ enabled: NEVER }).overrides.f]
+    const { filter } = runHead(new FakeEnvironment().factory({ kind: 'cors' }), call)
+    expect(call.reply?.headers?.get('access-control-allow-methods')).toBe('GET, PUT')
+    expect(call.reply?.headers?.get('access-control-max-age')).toBe('7')
+    const head = responseHead()
+    filter!.responseHead!(call, head, true, false)
+    expect(head.headers.get('access-control-allow-credentials')).toBe('true')
+  })
+
+  it('an asterisk for methods and header names is what the browser asks for', () => {
+    const asked = { ...preflight, 'access-control-request-headers': 'x-q,x-r' }
+    const call = new FakeCall(requestHead({ method: 'OPTIONS' }, asked), undefined, cors({ allowMethods: '*', allowHeaders: '*' }))
+    runHead(new FakeEnvironment().factory({ kind: 'cors' }), call)
+    expect(call.reply?.headers?.get('access-control-allow-methods')).toBe('PUT')
+    expect(call.reply?.headers?.get('access-control-allow-headers')).toBe('x-q,x-r')
+  })
+
   it('answers a preflight of another origin without allowing it where it is not forwarded', () => {
     const call = new FakeCall(
       requestHead({ method: 'OPTIONS' }, { ...preflight, origin: 'https://evil' }),

@@ -183,7 +183,10 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     allowWithout: true,
   },
   setMetadata: [{ namespace: 'n', value: { a: 1 }, merges: true }],
-  setFilterState: { values: [{ key: 'k', format: 'v', omitsEmptyValues: false, skipIfEmpty: false }], clearsRoute: true },
+  setFilterState: {
+    values: [{ key: 'k', format: { text: 'v', json: null, omitEmptyValues: false }, skipIfEmpty: false }],
+    clearsRoute: true,
+  },
   jsonToMetadata: { request: NO_JSON, response: NO_JSON },
   bandwidthLimit: {
     statPrefix: 'p',

@@ -19,11 +19,28 @@ describe('set_metadata', () => {
   })
 })
 
+it('metadata of a route come behind those of the filter, and are counted for all', () => {
+  const world = new FakeEnvironment()
+  const rule = (of: string, merges: boolean) => [{ namespace: 'n', value: { of, [of]: true }, merges }]
+  const factory = world.factory({ kind: 'setMetadata', config: rule('filter', true) })
+  const answered = (merges: boolean) => {
+    const override = { disabled: false, kind: 'setMetadata', config: rule('route', merges) } as const
+    const call = new FakeCall(requestHead(), undefined, { overrides: { [factory.name]: override } })
+    runHead(factory, call)
+    return { ...call.info.dynamicMetadata('n') }
+  }
+  expect(answered(true)).toEqual({ of: 'route', filter: true, route: true })
+  expect(answered(false)).toEqual({ of: 'filter', filter: true })
+  expect(world.counter('set_metadata.overwrite_denied')).toBe(1)
+})
+
+const text = (format: string) => ({ text: format, json: null, omitEmptyValues: false })
+
 describe('set_filter_state', () => {
   it('sets what a format gives, and matches the route again where it shall', () => {
     const values = [
-      { key: 'a', format: '%REQ(x-a)%|%REQ(x-none)%|%REQ(:method)%', omitsEmptyValues: false, skipIfEmpty: false },
-      { key: 'b', format: '%REQ(x-b)%', omitsEmptyValues: true, skipIfEmpty: true },
+      { key: 'a', format: text('%REQ(x-a)%|%REQ(x-none)%|%REQ(:method)%'), skipIfEmpty: false },
+      { key: 'b', format: { ...text('%REQ(x-b)%'), omitEmptyValues: true }, skipIfEmpty: true },
     ]
     const call = new FakeCall(requestHead({}, { 'x-a': '1' }))
     runHead(new FakeEnvironment().factory({ kind: 'setFilterState', config: { values, clearsRoute: true } }), call)

@@ -154,6 +154,22 @@ describe('HTTP RBAC filter', () => {
     expect(stricter.reply?.status).toBe(403)
   })
 
+  it('metadata tell of denials alone, under the prefix of the filter, by whatever rules', () => {
+    const factory = new FakeEnvironment().factory(filter({ rulesStatPrefix: 'own_', rules: rules('ALLOW') }))
+    const told = (action: 'ALLOW' | 'DENY') => {
+      const override = {
+        disabled: false,
+        kind: 'rbac' as const,
+        config: filter({ rules: rules(action), rulesStatPrefix: 'route_' }).config,
+      }
+      const call = new FakeCall(requestHead(), connectionInfo(WEB), { overrides: { f: override } })
+      runHead(factory, call)
+      return Object.keys(call.info.dynamicMetadata('envoy.filters.http.rbac') ?? {})
+    }
+    expect(told('DENY')).toContain('own_enforced_engine_result')
+    expect(told('ALLOW')).toEqual([])
+  })
+
   it('decides by claims that jwt_authn left in the metadata', () => {
     const world = new FakeEnvironment()
     const claim: RbacPermission = {

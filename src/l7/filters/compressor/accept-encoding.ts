@@ -8,6 +8,8 @@ export type EncodingChoice =
   | { readonly kind: 'invalid' }
 
 const IDENTITY: EncodingChoice = { kind: 'identity' }
+/** Also where nothing in it is ours, as Envoy counts. */
+const INVALID: EncodingChoice = { kind: 'invalid' }
 
 /** Longest list that is read; the rest of it is ignored. */
 const MAX_CODINGS = 64
@@ -25,7 +27,7 @@ export function chooseEncoding(header: string, offered: readonly Encoding[], cho
       const match = /^\s*q=(.*)$/i.exec(parameter)
       if (match === null) continue
       const text = match[1]!.trim()
-      if (!/^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(text)) return { kind: 'invalid' }
+      if (!/^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(text)) return INVALID
       q = Number(text)
     }
     const key = coding === 'x-gzip' ? 'gzip' : coding
@@ -40,8 +42,8 @@ export function chooseEncoding(header: string, offered: readonly Encoding[], cho
     const better = best === null || wish.q > best.q || (wish.q === best.q && !chooseFirst && wish.place < best.place)
     if (better) best = { encoding, q: wish.q, place: wish.place, wildcard: own === undefined }
   }
-  if (best === null) return IDENTITY
   const identity = given.get('identity')
+  if (best === null) return identity === undefined || identity.q === 0 ? INVALID : IDENTITY
   if (identity !== undefined && (identity.q > best.q || (identity.q === best.q && !chooseFirst && identity.place < best.place)))
     return IDENTITY
   return { kind: 'encoding', encoding: best.encoding, wildcard: best.wildcard }

@@ -1,6 +1,6 @@
 // HTTP filters that look at headers and bodies: router, grpc_stats, header_to_metadata -> model. Called by http-filter.ts.
 
-import type { HeaderToMetadataRule, RouterConfig } from '../../../model/http-filter.js'
+import type { HeaderToMetadataConfig, HeaderToMetadataRule, RouterConfig } from '../../../model/http-filter.js'
 import type { FilterConfig as GrpcStats } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
 import {
   type Config_KeyValuePair,
@@ -46,7 +46,7 @@ export function decodeGrpcStats(config: GrpcStats) {
   }
 }
 
-export function decodeHeaderToMetadata(config: HeaderToMetadata, ctx: Ctx) {
+export function decodeHeaderToMetadata(config: HeaderToMetadata, ctx: Ctx): HeaderToMetadataConfig {
   return {
     request: config.requestRules.map((rule, i) => decodeMetadataRule(rule, ctx.at('request_rules', i))),
     response: config.responseRules.map((rule, i) => decodeMetadataRule(rule, ctx.at('response_rules', i))),

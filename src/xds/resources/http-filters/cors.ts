@@ -26,10 +26,10 @@ function decode(policy: CorsPolicyMessage | RouteCorsPolicy, ctx: Ctx, enabled: 
     allowHeaders: policy.allowHeaders,
     exposeHeaders: policy.exposeHeaders,
     maxAge: policy.maxAge,
-    allowCredentials: policy.allowCredentials ?? false,
-    allowPrivateNetworkAccess: policy.allowPrivateNetworkAccess ?? false,
+    allowCredentials: policy.allowCredentials ?? null,
+    allowPrivateNetworkAccess: policy.allowPrivateNetworkAccess ?? null,
     enabled,
     shadowEnabled: policy.shadowEnabled === undefined ? null : decodeRuntimeFraction(policy.shadowEnabled),
-    forwardNotMatchingPreflights: policy.forwardNotMatchingPreflights ?? true,
+    forwardNotMatchingPreflights: policy.forwardNotMatchingPreflights ?? null,
   }
 }

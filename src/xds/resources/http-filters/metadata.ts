@@ -44,9 +44,7 @@ export function decodeSetFilterState(config: SetFilterState, ctx: Ctx): SetFilte
       if (factory !== STRING_OBJECT)
         at.at('factory_key').error(`objects of '${factory}' are not supported; a text has the factory_key '${STRING_OBJECT}'`)
       if (value.value.case !== 'formatString') return [] // reported
-      const { text, omitEmptyValues } = decodeLogFormat(value.value.value, at.at('format_string'))
-      if (text === null) at.at('format_string').error('a text_format_source is required')
-      return [{ key, format: text ?? '', omitsEmptyValues: omitEmptyValues, skipIfEmpty: value.skipIfEmpty }]
+      return [{ key, format: decodeLogFormat(value.value.value, at.at('format_string')), skipIfEmpty: value.skipIfEmpty }]
     }),
     clearsRoute: config.clearRouteCache,
   }

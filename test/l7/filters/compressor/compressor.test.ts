@@ -252,13 +252,14 @@ describe('chooseEncoding', () => {
     ['x-gzip', 'gzip'],
     ['br;q=0.1, gzip;q=0.2', 'gzip'],
     ['*', 'gzip'],
-    ['*;q=0', 'identity'],
+    ['*;q=0', 'invalid'],
     ['gzip;q=0, *', 'br'],
-    ['deflate', 'identity'],
+    ['deflate', 'invalid'],
+    ['deflate, identity', 'identity'],
     ['identity, gzip;q=0.5', 'identity'],
     ['GZIP ; Q=1.0', 'gzip'],
     ['gzip;q=two', 'invalid'],
-    ['', 'identity'],
+    ['', 'invalid'],
   ])('%s', (header, expected) => {
     const choice = chooseEncoding(header, ['gzip', 'br'], false)
     expect(choice.kind === 'encoding' ? choice.encoding : choice.kind).toBe(expected)

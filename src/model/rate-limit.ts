@@ -20,6 +20,8 @@ export interface RateLimitAction {
   readonly expectMatch: boolean
   readonly headers: readonly HeaderMatcher[]
   readonly queryParameters: readonly QueryParameterMatcher[]
+  /** Of the route, in place of the request's dynamic metadata. */
+  readonly routeMetadata: boolean
   readonly metadataNamespace: string
   readonly metadataPath: readonly string[]
   readonly prefixLengthV4: number

@@ -21,6 +21,9 @@ export function isEnvoyHeader(lower: string): boolean {
   return lower.charCodeAt(0) === 120 && lower.startsWith('x-envoy-')
 }
 
+/** Fields that a message has once. */
+const SINGLE_FIELDS: ReadonlySet<string> = new Set(['content-type', 'location', 'user-agent', 'x-request-id', 'x-forwarded-proto'])
+
 /** Header fields in order. Values are latin1 strings without surrounding OWS (RFC 9110 §5.5). HOT: every request. */
 export class HeaderList {
   /** Names as received or as added, one per field. */
@@ -51,6 +54,14 @@ export class HeaderList {
     this.raw.push(name)
     this.lower.push(lowerHeaderName(name))
     this.values.push(value)
+  }
+
+  /** Append a field; one that may come once alone joins the value that is there, as Envoy joins it: two of them are two meanings. */
+  add(name: string, value: string): void {
+    const lower = lowerHeaderName(name)
+    const at = SINGLE_FIELDS.has(lower) ? this.lower.indexOf(lower) : -1
+    if (at === -1) this.appendParsed(name, lower, value)
+    else this.values[at] += `,${value}`
   }
 
   /** Append with the lower-case name already known (codecs). */

@@ -35,7 +35,7 @@ export function applyHeader(headers: HeaderList, name: string, value: string, ac
   const present = headers.has(name.toLowerCase())
   switch (action) {
     case 'APPEND_IF_EXISTS_OR_ADD':
-      headers.append(name, value)
+      headers.add(name, value)
       return
     case 'ADD_IF_ABSENT':
       if (!present) headers.append(name, value)

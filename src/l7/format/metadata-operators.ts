@@ -3,7 +3,7 @@
 import type { JsonObject, Metadata } from '../../model/metadata.js'
 import { toByteString } from '../codec/byte-string.js'
 import { metadataValue } from '../match/metadata-matcher.js'
-import type { StreamInfo } from '../stream/stream-info.js'
+import { clusterOf, type StreamInfo } from '../stream/stream-info.js'
 import type { Operator, OperatorFactory, OperatorValue } from './operator.js'
 
 type StructOf = (info: StreamInfo, namespace: string) => JsonObject | undefined
@@ -15,7 +15,7 @@ const fromMap =
 
 const SOURCES: ReadonlyMap<string, StructOf> = new Map<string, StructOf>([
   ['DYNAMIC', (info, namespace) => info.dynamicMetadata(namespace)],
-  ['CLUSTER', fromMap(info => info.upstreamHost?.cluster.config.metadata)],
+  ['CLUSTER', fromMap(info => clusterOf(info)?.metadata)],
   ['UPSTREAM_HOST', fromMap(info => info.upstreamHost?.metadata)],
   ['LISTENER', fromMap(info => info.connection.listenerMetadata)],
   ['LISTENER_FILTER_CHAIN', fromMap(info => info.connection.filterChainMetadata)],

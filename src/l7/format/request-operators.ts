@@ -10,7 +10,7 @@ import { GRPC_STATUS_NAMES, grpcStatusOf, httpToGrpcStatus, isGrpcRequest } from
 import { requestHeaderReader } from '../match/header-matcher.js'
 import { queryParameter } from '../match/query-parameter.js'
 import { responseFlagsLongText, responseFlagsText } from '../stream/response-flags.js'
-import type { StreamInfo } from '../stream/stream-info.js'
+import { clusterOf, type StreamInfo } from '../stream/stream-info.js'
 import { compileDateFormat } from './date-format.js'
 import { requestHeadBytes, responseHeadBytes } from './header-bytes.js'
 import { distinct, type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
@@ -259,7 +259,7 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['ROUTE_NAME', plain(info => orNothing(toByteString(info.routeName)))],
   ['VIRTUAL_CLUSTER_NAME', plain(info => orNothing(toByteString(info.virtualClusterName)))],
   ['FILTER_CHAIN_NAME', plain(info => orNothing(toByteString(info.connection.filterChainName)))],
-  ['UPSTREAM_CLUSTER', plain(info => orNothing(toByteString(info.upstreamHost?.cluster.config.altStatName || info.upstreamCluster)))],
+  ['UPSTREAM_CLUSTER', plain(info => orNothing(toByteString(clusterOf(info)?.altStatName || info.upstreamCluster)))],
   ['UPSTREAM_CLUSTER_RAW', plain(info => orNothing(toByteString(info.upstreamCluster)))],
   ['UPSTREAM_TRANSPORT_FAILURE_REASON', plain(info => orNothing(toByteString(info.upstreamTransportFailureReason).replace(/\s/g, '_')))],
   ['UPSTREAM_REQUEST_ATTEMPT_COUNT', plain(info => info.upstreamRequestAttemptCount)],

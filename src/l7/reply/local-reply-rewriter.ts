@@ -5,8 +5,9 @@ import type { LogFormat } from '../../model/access-log.js'
 import type { LocalReplyConfig } from '../../model/http-connection-manager.js'
 import { fromByteString } from '../codec/byte-string.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { formatOrText, LOCAL_REPLY_BODY_STATE } from '../format/header-format.js'
+import { LOCAL_REPLY_BODY_STATE } from '../format/header-format.js'
 import { compileAccessLogFilter, compileBodyFormat } from '../log/access-log.js'
+import { compileHeaderMutations } from '../route/header-mutations.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 
 export type LocalReplyRewriter = (
@@ -29,7 +30,7 @@ export function compileLocalReplyRewriter(config: LocalReplyConfig): LocalReplyR
     format: mapper.format === null ? null : compileReplyBody(mapper.format),
     contentType: mapper.contentType,
     formatType: typeOf(mapper.format),
-    headers: mapper.headersToAdd.map(option => ({ option, format: formatOrText(option.value) })),
+    headers: compileHeaderMutations(mapper.headersToAdd, []),
   }))
   const outer = config.format === null ? null : compileReplyBody(config.format)
   const outerType = config.contentType || typeOf(config.format)
@@ -40,11 +41,7 @@ export function compileLocalReplyRewriter(config: LocalReplyConfig): LocalReplyR
       status = mapper.statusCode ?? status
       info.responseCode = status
       body = mapper.body ?? body
-      for (const { option, format } of mapper.headers) {
-        const value = format(info)
-        if (option.action === 'OVERWRITE_IF_EXISTS_OR_ADD') headers.set(option.name, value)
-        else headers.append(option.name, value)
-      }
+      mapper.headers?.apply(headers, info)
     }
     const format = mapper?.format ?? outer
     if (format !== null) {

@@ -41,7 +41,7 @@ export class HeaderMutator {
     }
     for (let i = 0; i < additions.length; i++) {
       const { action, name } = additions[i]!
-      if (wanted[i] && (action === 'APPEND_IF_EXISTS_OR_ADD' || action === 'ADD_IF_ABSENT')) headers.append(name, values[i]!)
+      if (wanted[i] && (action === 'APPEND_IF_EXISTS_OR_ADD' || action === 'ADD_IF_ABSENT')) headers.add(name, values[i]!)
     }
   }
 }

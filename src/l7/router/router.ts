@@ -130,7 +130,11 @@ export class Router
     if (forward !== null) {
       this.choice = this.split(forward)
       // Also for requests that a filter answers (Envoy logs the cluster of the route).
-      if (runtime.clusters.get(this.choice.name) !== undefined) info.upstreamCluster = this.choice.name
+      const cluster = runtime.clusters.get(this.choice.name)
+      if (cluster !== undefined) {
+        info.upstreamCluster = this.choice.name
+        info.clusterConfig = cluster.config
+      }
     }
     info.routeName = route.model.name
     info.routeMetadata = route.model.metadata
@@ -183,6 +187,7 @@ export class Router
       return
     }
     this.cluster = cluster
+    info.clusterConfig = cluster.config
     const dropped = cluster.dropCategory(runtime.random())
     if (dropped !== null) {
       answerDropped(this, cluster, dropped)
@@ -482,6 +487,7 @@ export class Router
     this.choice = choice
     this.cluster = cluster
     info.upstreamCluster = choice.name
+    info.clusterConfig = cluster.config
   }
 
   /** True when the response is swallowed: the request has ended and another took its stream. */

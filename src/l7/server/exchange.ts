@@ -25,7 +25,7 @@ import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.
 import { StreamTimers } from '../stream/stream-timers.js'
 import { finishStats } from './finish.js'
 import type { HttpRuntime } from './http-runtime.js'
-import { finishResponseHead } from './response-headers.js'
+import { addRouteHeaders, finishResponseHead, routeUpstreamHead } from './response-headers.js'
 import { onStreamTimeout } from './stream-timeout.js'
 
 const EMPTY = Buffer.alloc(0)
@@ -58,8 +58,6 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   ended = false
   private readonly chain: FilterChain | null
   readonly timers: StreamTimers
-  /** The response takes no headers of the route. */
-  bareReply = false
   private upgrade = false
   /** Of a tunnel that one side has ended; null while none has. */
   private halfClosed: LazyTimer | null = null
@@ -215,6 +213,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   startResponse(head: ResponseHead, end: boolean): void {
     this.timers.touch()
     this.showResponse(head)
+    routeUpstreamHead(this, head.headers)
     if (this.chain === null) this.relayHead(head, end)
     else this.chain.startResponse(head, end)
   }
@@ -376,7 +375,9 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
       return
     }
     const told = info.failure !== '' && this.runtime.explainsTo(info.connection) ? explained(reply, info.failure) : reply
-    const { head, body } = prepareLocalReply(this.request, info, this.runtime.localReplyRewriter, this.isGrpc, told, headers)
+    const { head, body } = prepareLocalReply(this.request, info, this.runtime.localReplyRewriter, this.isGrpc, told, headers, list =>
+      addRouteHeaders(this, list),
+    )
     this.leaveUnreadBody()
     this.showResponse(head)
     if (chain !== null) chain.startLocalResponse(head, body)
@@ -392,7 +393,6 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.router.abandon()
     this.chain?.stopCollecting()
     this.info.responseCodeDetails = details
-    this.bareReply = true
     this.leaveUnreadBody()
     const head = responseHead(status, headers, 0)
     this.showResponse(head)

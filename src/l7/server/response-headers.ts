@@ -1,5 +1,5 @@
-// The response head on its way to the client (Envoy ConnectionManagerUtility::mutateResponseHeaders and the router's additions).
-// One function for upstream and local responses, so that both carry the same server, date and route headers. HOT.
+// The response head on its way to the client, in two steps, for upstream and local responses alike. What the router and the route add, which the
+// filters see; and, behind the filters, what the connection manager does (Envoy ConnectionManagerUtility::mutateResponseHeaders). HOT.
 
 import { eventDate } from '../../io/event-clock.js'
 import type { ResponseHead, ServerStream } from '../codec/codec.js'
@@ -15,8 +15,6 @@ export interface AnsweredRequest {
   readonly info: StreamInfo
   readonly stream: Pick<ServerStream, 'closeAfter'>
   readonly owner: { readonly draining: boolean }
-  /** A filter's own head: nothing of the route is added. */
-  readonly bareReply: boolean
   readonly router: {
     readonly route: CompiledRoute | null
     readonly choice: ClusterChoice | null
@@ -49,28 +47,37 @@ export function appendVia(headers: HeaderList, via: string): void {
   else headers.set(headers.raw[headers.indexOf('via')]!, `${before}, ${via}`)
 }
 
-export function finishResponseHead(request: AnsweredRequest, head: ResponseHead): void {
+/** Of an upstream's response. HOT. */
+export function routeUpstreamHead(request: AnsweredRequest, headers: HeaderList): void {
   const { runtime, info } = request
-  const { route, choice, upstream, hashCookie } = request.router
-  const { config } = runtime
-  const headers = head.headers
+  if (info.responseCodeDetails === '') info.responseCodeDetails = 'via_upstream'
   // It runs from the end of the request: an answer that came before, as every tunnel's does, has none.
-  if (upstream !== null && info.requestReceivedAt !== 0 && !runtime.routerConfig.suppressEnvoyHeaders) {
+  if (info.requestReceivedAt !== 0 && !runtime.routerConfig.suppressEnvoyHeaders) {
     const ms = Math.max(0, Math.round(info.firstUpstreamByteReceivedAt - info.requestReceivedAt))
     headers.setLower('x-envoy-upstream-service-time', String(ms))
   }
-  if (route !== null && !request.bareReply) {
-    const ownGrpc = upstream === null && headers.get('content-type') === 'application/grpc'
-    route.applyResponseMutations(headers, info, choice === null ? null : choice.weighted)
-    // What the route says of the type is meant for an answer with a body.
-    if (ownGrpc) headers.set('content-type', 'application/grpc')
-    if (
-      route.virtualHost.includeAttemptCountInResponse &&
-      info.upstreamRequestAttemptCount > 0 &&
-      !STREAM_TIMEOUTS.has(info.responseCodeDetails)
-    )
-      headers.set('x-envoy-attempt-count', String(info.upstreamRequestAttemptCount))
-  }
+  addRouteHeaders(request, headers)
+}
+
+/** HOT. */
+export function addRouteHeaders({ info, router }: AnsweredRequest, headers: HeaderList): void {
+  const { route, choice } = router
+  if (route === null) return
+  route.applyResponseMutations(headers, info, choice === null ? null : choice.weighted)
+  if (
+    route.virtualHost.includeAttemptCountInResponse &&
+    info.upstreamRequestAttemptCount > 0 &&
+    !STREAM_TIMEOUTS.has(info.responseCodeDetails)
+  )
+    headers.set('x-envoy-attempt-count', String(info.upstreamRequestAttemptCount))
+}
+
+/** HOT. */
+export function finishResponseHead(request: AnsweredRequest, head: ResponseHead): void {
+  const { runtime, info } = request
+  const { upstream, hashCookie } = request.router
+  const { config } = runtime
+  const headers = head.headers
   if (hashCookie !== null) headers.append('set-cookie', hashCookie)
   if (!headers.has('date')) headers.appendLower('date', httpDate(eventDate()))
   switch (config.serverHeaderTransformation) {

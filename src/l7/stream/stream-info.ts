@@ -2,6 +2,7 @@
 // record. Made by the request path, passed by reference; every field is set in the constructor. HOT: one per request.
 
 import type { Socket } from 'node:net'
+import type { Cluster } from '../../model/cluster.js'
 import { type JsonObject, type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { Host } from '../../upstream/host/host.js'
@@ -67,6 +68,8 @@ export class StreamInfo {
   routeMetadata: Metadata | null = null
   virtualHostMetadata: Metadata | null = null
   upstreamCluster = ''
+  /** Of that cluster, also before there is a host. */
+  clusterConfig: Cluster | null = null
   upstreamHost: Host | null = null
   /** Heeded at the first try. */
   overrideHost: OverrideHost | null = null
@@ -167,4 +170,9 @@ export class StreamInfo {
     if (this.state === null) this.state = new Map()
     this.state.set(key, value)
   }
+}
+
+/** The cluster that a request went to, or was to go to. */
+export function clusterOf(info: StreamInfo): Cluster | null {
+  return info.upstreamHost?.cluster.config ?? info.clusterConfig
 }

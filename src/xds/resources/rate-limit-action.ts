@@ -25,6 +25,7 @@ const EMPTY = {
   expectMatch: true,
   headers: [],
   queryParameters: [],
+  routeMetadata: false,
   metadataNamespace: '',
   metadataPath: [],
   prefixLengthV4: 32,
@@ -79,15 +80,13 @@ function decodeAction(action: RateLimit_Action, ctx: Ctx): RateLimitAction | nul
     case 'dynamicMetadata':
     case 'metadata': {
       const { descriptorKey, metadataKey, defaultValue } = specifier.value
-      if (specifier.case === 'metadata' && specifier.value.source === RateLimit_Action_MetaData_Source.ROUTE_ENTRY) {
-        ctx.at('metadata').at('source').error('ROUTE_ENTRY is not supported')
-      }
       return {
         ...EMPTY,
         kind: 'metadata',
         key: descriptorKey,
         value: defaultValue,
         skipIfAbsent: specifier.case === 'metadata' && specifier.value.skipIfAbsent,
+        routeMetadata: specifier.case === 'metadata' && specifier.value.source === RateLimit_Action_MetaData_Source.ROUTE_ENTRY,
         metadataNamespace: metadataKey?.key ?? '',
         metadataPath: metadataKey?.path.map(segment => (segment.segment.case === 'key' ? segment.segment.value : '')) ?? [],
       }

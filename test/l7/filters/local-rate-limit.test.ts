@@ -37,6 +37,7 @@ const action = (fields: Partial<RateLimitAction>): RateLimitAction => ({
   expectMatch: true,
   headers: [],
   queryParameters: [],
+  routeMetadata: false,
   metadataNamespace: '',
   metadataPath: [],
   prefixLengthV4: 32,

@@ -121,7 +121,10 @@ export class DescriptorSource {
       }
       case 'metadata':
         return call => {
-          const value = metadataValue(call.info.dynamicMetadata(action.metadataNamespace), action.metadataPath)
+          const { routeMetadata, metadataNamespace, metadataPath } = action
+          const { info } = call
+          const metadata = routeMetadata ? info.routeMetadata?.get(metadataNamespace) : info.dynamicMetadata(metadataNamespace)
+          const value = metadataValue(metadata, metadataPath)
           if (typeof value === 'string' && value !== '') return value
           if (action.value !== '') return action.value
           return action.skipIfAbsent ? undefined : null

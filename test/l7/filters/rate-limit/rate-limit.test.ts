@@ -38,6 +38,7 @@ const NO_ACTION = {
   expectMatch: true,
   headers: [],
   queryParameters: [],
+  routeMetadata: false,
   metadataNamespace: '',
   metadataPath: [],
   prefixLengthV4: 32,
@@ -63,6 +64,17 @@ const answer = (fields: Parameters<typeof create<typeof RateLimitResponseSchema>
   Buffer.from(toBinary(RateLimitResponseSchema, create(RateLimitResponseSchema, fields)))
 
 describe('ratelimit filter', () => {
+  it('takes a value of the metadata of the route (ROUTE_ENTRY)', () => {
+    const action = { ...NO_ACTION, kind: 'metadata', key: 'k', routeMetadata: true, metadataNamespace: 'a', metadataPath: ['b'] } as const
+    const call = new FakeCall(requestHead(), undefined, { rateLimits: [{ stage: 0, disableKey: '', actions: [action] }] })
+    call.info.setDynamicMetadata('a', 'b', 'of the request')
+    call.info.routeMetadata = new Map([['a', { b: 'of the route' }]])
+    const world = new FakeEnvironment()
+    runHead(world.factory(filter({})), call)
+    const { descriptors } = fromBinary(RateLimitRequestSchema, world.grpc[0]!.message)
+    expect(descriptors.map(one => one.entries.map(({ key, value }) => [key, value]))).toEqual([[['k', 'of the route']]])
+  })
+
   it('sends the descriptors as the service reads them, and lets pass on OK', () => {
     const world = new FakeEnvironment()
     const { call, status } = start(world)

@@ -29,6 +29,7 @@ export interface RouteScope {
 export interface ScopedRoutes {
   readonly name: string
   readonly keyBuilder: readonly ScopeFragment[]
+  /** Where none is set, that of the scopes. */
   readonly rdsSource: ConfigSource
   readonly scopes:
     | { readonly kind: 'inline'; readonly list: readonly RouteScope[] }

@@ -87,14 +87,18 @@ describe.each(['GRPC', 'DELTA_GRPC'] as const)('scoped routes by %s', apiType =>
     ads.kill()
   })
 
-  it('stand in the connection manager, with tables by name', async () => {
+  it('stand in the connection manager, with their tables', async () => {
     const port = await freePort()
     const ads = await new AdsFixture().start()
-    const list = { scoped_route_configurations: [scope('a', 'blue', 'to-one'), scope('b', 'green', 'to-two')] }
+    const inline = (name: string, key: string, cluster: string): object => ({
+      ...scope(name, key, ''),
+      route_configuration_name: '',
+      route_configuration: routesTo(cluster),
+    })
+    const list = { scoped_route_configurations: [inline('a', 'blue', 'one'), inline('b', 'green', 'two')] }
     ads.set({
       ...clusters(),
       listeners: [front(port, scoped({ scoped_route_configurations_list: list }))],
-      routes: [routesTo('one', 'to-one'), routesTo('two', 'to-two')],
     })
     await ProxyProcess.start({ bootstrap: ads.bootstrap(apiType) })
     expect(await answer(port, { 'x-scope': '0,blue' })).toBe('one')

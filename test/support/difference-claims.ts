@@ -62,7 +62,18 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '`HTTP/1.2`, `HTTP/2.0` in a request line': claim(`${DETAILS}: an HTTP version that is none of ours is 400`),
   'an HTTP/1 request that cannot be read': claim(`${DETAILS}: in words that local_reply_config does not change`),
   'a response that falls silent for': claim(`${DETAILS}: per_try_idle_timeout behind the head of a response breaks it off`),
-  'the body of a 304 by `direct_response`': claim(`${DETAILS}: a 304 by direct_response has no body behind it`),
+  'the body of a 204 or 304 by `direct_response`': claim(`${DETAILS}: a 304 by direct_response has no body behind it`),
+  '`initial_metadata` of a gRPC service': claim(`${FIELDS}: initial_metadata is what gRPC has`),
+  'names in the configuration that no header field': claim(`${FIELDS}: header names that no message has`),
+  '`:path`, `host` and their like in': claim(`${FIELDS}: header names that no message has`),
+  'constraints of fields in load balancing': claim(`${FIELDS}: constraints hold in extensions too`),
+  '`ext_authz` without a service': claim(`${FIELDS}: what has no service or no filters`),
+  "RBAC's dynamic metadata": claim('l7/filters/rbac.test.ts: metadata tell of denials alone'),
+  '`Accept-Encoding: GZIP`': claim('l7/filters/compressor/compressor.test.ts: x-gzip'),
+  'keys of a JSON format': claim(`${FIELDS}: keys of a JSON format are in the order of the configuration`),
+  '`%RESPONSE_CODE%` in headers that a route': claim('l7/reply/local-reply-response.test.ts: formats of the route see the status'),
+  'a regex whose program RE2 counts': claim(`${FIELDS}: a large regex, and the rate limit action dynamic_metadata`),
+  'the rate limit action `dynamic_metadata`': claim(`${FIELDS}: a large regex, and the rate limit action dynamic_metadata`),
   'an HTTP/1 upstream resets a response whose end': claim(
     `${HTTP1_ANSWERS}: a body that the connection ends, cut off by a reset: it may not be all of it`,
   ),
@@ -182,7 +193,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   'a cluster that is removed while a route': claim('integration/ads.test.ts: a removed cluster keeps serving while a route names it'),
   'an answer with one resource that is refused': claim('integration/ads.test.ts: takes the good ones beside it'),
   'one name twice in an answer': claim(`${XDS_CLIENT_SOTW}: repeats the last good version in a NACK and does not take a refused`),
-  'a listener over LDS whose own routes name': claim(
+  'a listener over LDS whose own routes, mirrors': claim(
     'integration/ads.test.ts: a listener whose own routes name a cluster that is not there',
   ),
   'a cluster that changes': claim('integration/ads.test.ts: a cluster whose connection settings change goes on serving'),

@@ -110,7 +110,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     secureOptions: (input.allowRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION) | (tickets ? 0 : constants.SSL_OP_NO_TICKET),
     ...(input.role === 'server' ? { sessionIdContext: ticketKey.slice(0, 32), honorCipherOrder: true } : {}),
     ...(input.role === 'server' && sessions !== null && configuredKeys === null ? { ticketKeys: sessions.ticketKeys(ticketKey) } : {}),
-    ...(input.sessionTimeoutMs === null ? {} : { sessionTimeout: Math.max(1, Math.floor(input.sessionTimeoutMs / 1000)) }),
+    ...(input.sessionTimeoutMs === null ? {} : { sessionTimeout: sessionSeconds(input.sessionTimeoutMs) }),
   }
   try {
     const own = resolved.certificates.map((item, i) => ({
@@ -147,4 +147,11 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     // The parts were checked one by one, so this names the whole.
     return { ok: false, errors: [{ path: 'common_tls_context', reason: reasonOf(error) }], missing }
   }
+}
+
+/** Node's longest: Envoy takes as long as 32 bits without a sign can say. */
+const MAX_SESSION_SECONDS = 2 ** 31 - 1
+
+function sessionSeconds(timeoutMs: number): number {
+  return Math.min(MAX_SESSION_SECONDS, Math.max(1, Math.floor(timeoutMs / 1000)))
 }

@@ -53,6 +53,9 @@ export type { FieldError, Rejection, XdsResource, XdsUpdate, XdsUpdateHandler, X
 const NACK_WAIT_MS = 25
 const MAX_NACK_WAIT_MS = 1000
 
+/** The library writes these values in base64 itself. */
+const BINARY_KEY = '-bin'
+
 type Call = ClientDuplexStream<unknown, unknown>
 /** Loaded with the first connection. */
 type Grpc = Pick<typeof import('./grpc-client.js'), 'Metadata' | 'connectivityState'>
@@ -223,7 +226,7 @@ export class AdsClient implements DiscoveryClient {
   private openCall(target: AdsTarget, client: Client, { Metadata }: Grpc): void {
     const metadata = new Metadata()
     const pairs = typeof target.metadata === 'function' ? target.metadata() : (target.metadata ?? [])
-    for (const [key, value] of pairs) metadata.add(key, value)
+    for (const [key, value] of pairs) metadata.add(key, key.endsWith(BINARY_KEY) ? Buffer.from(value, 'base64') : value)
     const { path, requestSerialize } = this.method
     const read: (bytes: Buffer) => unknown = this.delta ? readDelta : readStateOfTheWorld
     const call: Call = client.makeBidiStreamRequest(path, requestSerialize, read, metadata)

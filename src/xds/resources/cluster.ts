@@ -121,6 +121,8 @@ function decodeBuiltIn(cluster: ClusterMessage, type: Cluster_DiscoveryType, ctx
   if (cluster.loadAssignment !== undefined && (type === Cluster_DiscoveryType.EDS || type === Cluster_DiscoveryType.ORIGINAL_DST)) {
     ctx.at('load_assignment').error('cannot be set for this cluster type')
   }
+  if (cluster.edsClusterConfig !== undefined && type !== Cluster_DiscoveryType.EDS)
+    ctx.at('eds_cluster_config').error('set in a cluster whose type is not EDS')
   switch (type) {
     case Cluster_DiscoveryType.STRICT_DNS:
       return { kind: 'strictDns', assignment: assignmentOf(cluster, ctx, 'host'), dns: decodeClusterDns(cluster, ctx) }

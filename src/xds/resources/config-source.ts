@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs'
 import type { ApiConfigSource, ConfigSource } from '../../model/config-source.js'
 import type { GrpcService } from '../../model/grpc-service.js'
+import type { HeaderValue } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   ApiConfigSource_ApiType,
   type ApiConfigSource as ApiConfigSourceMessage,
@@ -13,6 +14,7 @@ import {
 import type { GrpcService as GrpcServiceMessage } from '../gen/envoy/config/core/v3/grpc_service_pb.js'
 import type { Ctx } from './field-path.js'
 import { decodeGoogle } from './google-grpc.js'
+import { isMetadataKey, isMetadataValue } from './grpc-metadata.js'
 import { durationMsOr } from './values.js'
 
 /** Envoy's wait for the first answer of a subscription; 0 would be for ever. */
@@ -30,10 +32,7 @@ export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: 
     authority: target.case === 'envoyGrpc' ? target.value.authority : (google?.authority ?? ''),
     timeoutMs: durationMsOr(service.timeout, null),
     initialMetadata: [
-      ...service.initialMetadata.map((header, i) => {
-        if (header.key.startsWith(':')) ctx.at('initial_metadata', i).at('key').error('pseudo-headers may not be set')
-        return { key: header.key.toLowerCase(), value: header.value }
-      }),
+      ...service.initialMetadata.map((header, i) => decodeMetadataEntry(header, ctx.at('initial_metadata', i))),
       ...(google?.tokens ?? []).map(token => ({ key: 'authorization', value: `Bearer ${token}` })),
     ],
     ...(google === null ? {} : { google: google.target }),
@@ -42,11 +41,21 @@ export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: 
   }
 }
 
+/** Envoy fills %COMMANDS% from the request that the call is made for; here there is none. */
+function decodeMetadataEntry(header: HeaderValue, ctx: Ctx): { key: string; value: string } {
+  const key = header.key.toLowerCase()
+  if (key !== '' && !isMetadataKey(key)) ctx.at('key').error(`'${header.key}' is no key of gRPC metadata`)
+  if (!isMetadataValue(header.value)) ctx.at('value').error('a value of gRPC metadata has printable ASCII characters alone')
+  if (header.value.replaceAll('%%', '').includes('%')) ctx.at('value').error('no %COMMAND% is possible here; write %% for a percent sign')
+  return { key, value: header.value.replaceAll('%%', '%') }
+}
+
 /** Envoy 1.40 takes AUTO as V3; V2 is gone. */
 export function checkApiVersion(version: ApiVersion, ctx: Ctx, field: string): void {
   if (version === ApiVersion.V2) ctx.at(field).error('V2 is not supported; set V3')
 }
 
+/** Of ADS; for a source of one type, decodeSourceOfOneType. */
 export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx): ApiConfigSource {
   let apiType: ApiConfigSource['apiType'] = 'GRPC'
   switch (source.apiType) {
@@ -68,12 +77,22 @@ export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx):
   if (source.grpcServices.length === 0) ctx.at('grpc_services').error('value must contain at least 1 item(s)')
   if (source.grpcServices.length > 2) ctx.at('grpc_services').error('at most two services (the second for failover) are allowed')
   const rate = source.rateLimitSettings
+  if (rate?.fillRate !== undefined && !Number.isFinite(rate.fillRate))
+    ctx.at('rate_limit_settings').at('fill_rate').error('must be a finite number')
   return {
     apiType,
     services: source.grpcServices.map((service, i) => decodeGrpcService(service, ctx.at('grpc_services', i))),
     rateLimit: rate === undefined ? null : { maxTokens: rate.maxTokens ?? 100, fillRate: rate.fillRate ?? 10 },
     setNodeOnFirstMessageOnly: source.setNodeOnFirstMessageOnly,
   }
+}
+
+function decodeSourceOfOneType(source: ApiConfigSourceMessage, ctx: Ctx): ApiConfigSource {
+  const { apiType, grpcServices } = source
+  if (apiType === ApiConfigSource_ApiType.AGGREGATED_GRPC || apiType === ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC)
+    ctx.at('api_type').error('an aggregated source is not supported here; use ads, or GRPC or DELTA_GRPC')
+  if (grpcServices.length > 1) ctx.at('grpc_services').error('one service is enough: the second one, for failover, is for ads_config')
+  return decodeApiConfigSource(source, ctx)
 }
 
 /** Envoy's wait for the answer of one poll. */
@@ -108,7 +127,7 @@ export function decodeConfigSource(source: ConfigSourceMessage | undefined, ctx:
       return { kind: 'ads' }
     case 'apiConfigSource':
       if (specifier.value.apiType === ApiConfigSource_ApiType.REST) return decodeRestSource(specifier.value, ctx.at('api_config_source'))
-      return { kind: 'api', api: decodeApiConfigSource(specifier.value, ctx.at('api_config_source')) }
+      return { kind: 'api', api: decodeSourceOfOneType(specifier.value, ctx.at('api_config_source')) }
     case 'pathConfigSource':
       checkExists(specifier.value.path, ctx.at('path_config_source').at('path'))
       return { kind: 'path', path: specifier.value.path, watchedDirectory: specifier.value.watchedDirectory?.path ?? '' }

@@ -34,8 +34,9 @@ export function decodeAssignment(assignment: ClusterLoadAssignment, ctx: Ctx, ho
     overprovisioningFactor: policy.overprovisioningFactor ?? empty.overprovisioningFactor,
     endpointStaleAfterMs: durationMsOr(policy.endpointStaleAfter, null),
     weightedPriorityHealth: policy.weightedPriorityHealth,
-    dropPercentages: policy.dropOverloads.map(drop => {
+    dropPercentages: policy.dropOverloads.map((drop, i) => {
       const { numerator, denominator } = decodeFraction(drop.dropPercentage, '', 0)
+      if (numerator > denominator) ctx.at('policy').at('drop_overloads', i).at('drop_percentage').error('is more than all')
       return { category: drop.category, numerator, denominator }
     }),
   }

@@ -14,6 +14,7 @@ import { FileBasedMetadataConfigSchema } from '../gen/envoy/config/grpc_credenti
 import { unpackAs } from './any.js'
 import { decodeDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
+import { isMetadataValue } from './grpc-metadata.js'
 import { systemRootsPath } from './system-roots.js'
 import { isHeaderName } from './values.js'
 
@@ -62,8 +63,10 @@ export function decodeGoogle(google: GrpcService_GoogleGrpc, ctx: Ctx): DecodedG
   const files: FileCredentials[] = []
   google.callCredentials.forEach(({ credentialSpecifier: call }, i) => {
     const place = ctx.at('call_credentials', i)
-    if (call.case === 'accessToken') tokens.push(call.value)
-    else if (call.case === 'fromPlugin') files.push(...decodeFileCredentials(call.value, place.at('from_plugin')))
+    if (call.case === 'accessToken') {
+      tokens.push(call.value)
+      if (!isMetadataValue(call.value)) place.at('access_token').error('a token has printable ASCII characters alone')
+    } else if (call.case === 'fromPlugin') files.push(...decodeFileCredentials(call.value, place.at('from_plugin')))
     else return // reported
     if (ssl === null) place.error('a token is not sent in the clear: set ssl_credentials')
   })

@@ -40,6 +40,8 @@ const ESCAPED_SLASHES: Record<HttpConnectionManager_PathWithEscapedSlashesAction
   [HttpConnectionManager_PathWithEscapedSlashesAction.UNESCAPE_AND_FORWARD]: 'UNESCAPE_AND_FORWARD',
 }
 
+const DEFAULT_MAX_HEADERS_KB = 60
+
 export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConnectionManager {
   if (hcm.codecType === HttpConnectionManager_CodecType.HTTP3) ctx.at('codec_type').error('HTTP/3 is not supported')
   const routes = decodeRouteSpecifier(hcm, ctx)
@@ -50,6 +52,8 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
   if (hcm.originalIpDetectionExtensions.length > 0 && (hcm.useRemoteAddress || hcm.xffNumTrustedHops > 0)) {
     ctx.at('original_ip_detection_extensions').error('cannot be used with use_remote_address or xff_num_trusted_hops')
   }
+  if ((hcm.http2ProtocolOptions?.maxHeaderFieldSizeKb ?? 0) > (hcm.maxRequestHeadersKb ?? DEFAULT_MAX_HEADERS_KB))
+    ctx.at('http2_protocol_options').at('max_header_field_size_kb').error('must not exceed max_request_headers_kb')
   return {
     statPrefix: hcm.statPrefix,
     codecType: CODECS[hcm.codecType] ?? 'AUTO',
@@ -65,7 +69,7 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
       hcm.serverHeaderTransformation,
     ) as HttpConnectionManager['serverHeaderTransformation'],
     schemeToOverwrite: decodeScheme(hcm),
-    maxRequestHeadersKb: hcm.maxRequestHeadersKb ?? 60,
+    maxRequestHeadersKb: hcm.maxRequestHeadersKb ?? DEFAULT_MAX_HEADERS_KB,
     streamIdleTimeoutMs: durationMsOr(hcm.streamIdleTimeout, 300_000),
     requestTimeoutMs: durationMsOr(hcm.requestTimeout, 0),
     requestHeadersTimeoutMs: durationMsOr(hcm.requestHeadersTimeout, 0),

@@ -23,13 +23,16 @@ export function decodeScopedRoutes(message: ScopedRoutesMessage, ctx: Ctx): Deco
   const rdsSource = message.rdsConfigSource === undefined ? null : decodeConfigSource(message.rdsConfigSource, rdsAt)
   const { scopes, source } = decodeScopes(message, ctx)
   const timeoutMs = initialFetchTimeoutMs(source ?? message.rdsConfigSource)
-  const named = scopes?.kind === 'dynamic' || scopes?.list.some(({ routes }) => routes.kind === 'rds') === true
-  if (rdsSource === null && named && message.rdsConfigSource === undefined) rdsAt.error('value is required: the scopes name route tables')
   const builder = message.scopeKeyBuilder?.fragments ?? []
   const keyBuilder = builder.map((fragment, i) => decodeFragment(fragment, ctx.at('scope_key_builder').at('fragments', i)))
-  if (scopes === null || (rdsSource === null && named)) return { scopedRoutes: null, initialFetchTimeoutMs: 0 }
+  if (scopes === null) return { scopedRoutes: null, initialFetchTimeoutMs: 0 }
   return {
-    scopedRoutes: { name: message.name, keyBuilder, rdsSource: rdsSource ?? { kind: 'ads' }, scopes },
+    scopedRoutes: {
+      name: message.name,
+      keyBuilder,
+      rdsSource: rdsSource ?? (scopes.kind === 'dynamic' ? scopes.source : { kind: 'ads' }),
+      scopes,
+    },
     initialFetchTimeoutMs: timeoutMs,
   }
 }
@@ -40,7 +43,10 @@ function decodeScopes({ configSpecifier }: ScopedRoutesMessage, ctx: Ctx) {
       const at = ctx.at('scoped_route_configurations_list')
       const owner = new Map<string, string>()
       const list = configSpecifier.value.scopedRouteConfigurations.map((message, i) => {
-        const scope = decodeRouteScope(message, at.at('scoped_route_configurations', i))
+        const place = at.at('scoped_route_configurations', i)
+        const scope = decodeRouteScope(message, place)
+        if (scope.routes.kind === 'rds')
+          place.at('route_configuration_name').error('inline scopes have inline routes; set route_configuration, or use scoped_rds')
         const key = scopeKey(scope.key)
         const other = owner.get(key)
         if (other !== undefined) at.at('scoped_route_configurations', i).at('key').error(sameScopeKey(other, scope.name))

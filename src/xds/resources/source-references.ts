@@ -69,9 +69,11 @@ function checkNetworkFilter(filter: NetworkFilter, path: string, reachable: Reac
       errors.push({ path: `${at}.route_config.${below}`, reason })
   if (rdsName !== null) check(rdsSource, `${at}.rds.config_source`, reachable, errors)
   if (scopedRoutes === undefined) return
-  check(scopedRoutes.rdsSource, `${at}.scoped_routes.rds_config_source`, reachable, errors)
   const { scopes } = scopedRoutes
-  if (scopes.kind === 'dynamic') check(scopes.source, `${at}.scoped_routes.scoped_rds.scoped_rds_config_source`, reachable, errors)
+  // Inline scopes have inline tables.
+  if (scopes.kind === 'inline') return
+  check(scopedRoutes.rdsSource, `${at}.scoped_routes.rds_config_source`, reachable, errors)
+  check(scopes.source, `${at}.scoped_routes.scoped_rds.scoped_rds_config_source`, reachable, errors)
 }
 
 function checkHttpFilter(filter: HttpFilterConfig | HttpFilter, path: string, reachable: Reachable, errors: ConfigError[]): void {

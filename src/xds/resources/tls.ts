@@ -40,6 +40,8 @@ import { decodeStringMatcher } from './matchers.js'
 import { SYSTEM_ROOT_BUNDLES, systemRootsPath } from './system-roots.js'
 import { durationMsOr } from './values.js'
 
+const SPIFFE_VALIDATOR = 'envoy.tls.cert_validator.spiffe'
+
 const VERSIONS: Record<TlsParameters_TlsProtocol, TlsVersion | null> = {
   [TlsParameters_TlsProtocol.TLS_AUTO]: null,
   [TlsParameters_TlsProtocol.TLSv1_0]: 'TLSv1.0',
@@ -156,6 +158,8 @@ function decodeSpiffeValidator(context: CertificateValidationContext, ctx: Ctx):
     ctx.error(`unknown certificate validator '${extension.name}' (${extension.typedConfig?.typeUrl || 'no type'})`)
     return null
   }
+  // Envoy finds its factory by name, whatever the type.
+  if (extension.name !== SPIFFE_VALIDATOR) ctx.at('name').error(`must be '${SPIFFE_VALIDATOR}'`)
   const config = unpackAs(extension.typedConfig, SPIFFECertValidatorConfigSchema, at)
   if (config === null) return null
   const domains = new Map<string, NonNullable<ReturnType<typeof decodeDataSource>>>()
@@ -288,6 +292,11 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
   if (common.certificates.length === 0 && common.certificateSds.length === 0) {
     ctx.at('common_tls_context').error('no TLS certificates found for server context')
   }
+  if (common.certificates.length > 0 && common.certificateSds.length > 0)
+    ctx
+      .at('common_tls_context')
+      .at('tls_certificate_sds_secret_configs')
+      .error('may not be mixed with tls_certificates in a server context')
   const requireClientCertificate = context.requireClientCertificate ?? false
   const keys = context.sessionTicketKeysType
   return {

@@ -120,6 +120,7 @@ export function decodeTracer(http: Tracing_Http, ctx: Ctx): TracerConfig | null 
 }
 
 function decodeOpenTelemetry(config: OpenTelemetryConfig, ctx: Ctx): OpenTelemetryTracerConfig {
+  if (config.grpcService === undefined && config.httpService === undefined) ctx.error('one of grpc_service and http_service is required')
   return {
     kind: 'opentelemetry',
     target: decodeOtlpTarget(config, ctx),

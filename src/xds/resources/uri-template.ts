@@ -67,7 +67,9 @@ export function parseTemplate(text: string, ctx: Ctx): UriTemplate | null {
   let pattern = ''
   try {
     if (!text.startsWith('/')) throw new Error("it must begin with '/'")
-    for (const segment of text.slice(1).split(/\/(?![^{}]*\})/)) pattern += `/${segmentPattern(segment, names, text.endsWith('/'))}`
+    const segments = text.slice(1).split(/\/(?![^{}]*\})/)
+    const last = segments.length - 1
+    for (const [i, segment] of segments.entries()) pattern += `/${segmentPattern(segment, names, i === last && !text.endsWith('//'))}`
   } catch (error) {
     ctx.error(`invalid path template '${text}': ${(error as Error).message}`)
     return null

@@ -47,19 +47,26 @@ describe('scoped_routes of a connection manager', () => {
     })
   })
 
-  it('takes scopes in place, by name or with their tables', () => {
-    const inline = scope('b', '2', { route_configuration: { name: 'own', virtual_hosts: [] } })
+  it('takes scopes in place with their tables', () => {
+    const inline = (name: string, key: string): Json =>
+      scope(name, key, { route_configuration: { name: `own-${name}`, virtual_hosts: [] } })
     const element = { element_separator: ';', element: { key: 'vip', separator: '=' } }
-    expect(managerOf(scoped(list(scope('a', '1'), inline), [extractor(element)]))?.scopedRoutes).toMatchObject({
+    expect(
+      managerOf(scoped({ ...list(inline('a', '1'), inline('b', '2')), rds_config_source: undefined }, [extractor(element)]))?.scopedRoutes,
+    ).toMatchObject({
       keyBuilder: [{ header: 'x-scope', separator: ';', extract: { kind: 'element', key: 'vip', separator: '=' } }],
       scopes: {
         kind: 'inline',
         list: [
-          { name: 'a', key: ['1'], routes: { kind: 'rds', name: 'r-a' } },
-          { name: 'b', key: ['2'], routes: { kind: 'inline', table: { name: 'own' } } },
+          { name: 'a', key: ['1'], routes: { kind: 'inline', table: { name: 'own-a' } } },
+          { name: 'b', key: ['2'], routes: { kind: 'inline', table: { name: 'own-b' } } },
         ],
       },
     })
+  })
+
+  it('asks for tables where the scopes come from, when no other source is set', () => {
+    expect(managerOf(scoped({ rds_config_source: undefined }))?.scopedRoutes?.rdsSource).toEqual({ kind: 'ads' })
   })
 
   it.each([
@@ -69,7 +76,11 @@ describe('scoped_routes of a connection manager', () => {
     ['no fragments', scoped({}, []), /scope_key_builder\.fragments/],
     ['a scope without routes', scoped(list(scope('a', '1', {}))), /route_configuration_name: exactly one/],
     ['a scope without a name', scoped(list(scope('', '1'))), /scoped_route_configurations\[0\]\.name/],
-    ['scopes that name tables, and no source', scoped({ rds_config_source: undefined }), /rds_config_source: value is required/],
+    [
+      'a scope in place that names a table',
+      scoped(list(scope('a', '1'))),
+      /configurations\[0\]\.route_configuration_name: inline scopes have/,
+    ],
     ['no scopes', scoped({ scoped_rds: undefined }), /config_specifier|scoped_rds/],
   ])('refuses %s', (_name, routes, expected) => {
     const errors = errorsOf(decodedListener(routes))

@@ -179,7 +179,8 @@ function decodeJwks(provider: JwtProviderMessage, ctx: Ctx): JwtProvider['jwks']
     const { httpUri, cacheDuration, asyncFetch, retryPolicy } = source.value
     const at = ctx.at('remote_jwks')
     if (httpUri === undefined) at.at('http_uri').error('value is required')
-    else if (!ABSOLUTE_URI.test(httpUri.uri)) at.at('http_uri').at('uri').error(`'${httpUri.uri}' is not an absolute URI`)
+    else if (!ABSOLUTE_URI.test(httpUri.uri) || !URL.canParse(httpUri.uri))
+      at.at('http_uri').at('uri').error(`'${httpUri.uri}' is not an absolute URI`)
     const base = durationMsOr(retryPolicy?.retryBackOff?.baseInterval, 1000)
     const longest = durationMsOr(retryPolicy?.retryBackOff?.maxInterval, base * 10)
     if (longest < base)

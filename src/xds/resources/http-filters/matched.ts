@@ -73,8 +73,11 @@ class MatchedFilterDecoder {
       return null
     }
     const named = new Map<string, readonly PlainFilterConfig[]>()
-    for (const [name, chain] of Object.entries(composite.namedFilterChains))
-      named.set(name, this.filters(chain, ctx.at('named_filter_chains', name)))
+    for (const [name, chain] of Object.entries(composite.namedFilterChains)) {
+      const at = ctx.at('named_filter_chains', name)
+      if (chain.typedConfig.length === 0) at.at('typed_config').error('at least one filter is required')
+      named.set(name, this.filters(chain, at))
+    }
     if (around !== null) return { kind: 'matched', tree: this.tree(around, named, ctx.at('xds_matcher')), filter: null }
     const { matcher } = composite
     return { kind: 'matched', tree: matcher === undefined ? null : this.tree(matcher, named, ctx.at('matcher')), filter: null }

@@ -63,6 +63,7 @@ function decodeHeaderMutationList(
       case 'removeOnMatch': {
         const { keyMatcher } = action.value
         const place = at.at('remove_on_match').at('key_matcher')
+        if (keyMatcher === undefined) place.error('value is required')
         return keyMatcher === undefined ? [] : [{ kind: 'removeOnMatch', matcher: decodeStringMatcher(keyMatcher, place) }]
       }
       case 'append':
@@ -85,6 +86,7 @@ function decodeQueryMutation({ append, remove }: KeyValueMutation, ctx: Ctx, com
     if (remove === '') ctx.error('one of append and remove is required')
     return [{ kind: 'remove', name: remove }]
   }
+  if (remove !== '') ctx.error('only one of append and remove may be set')
   const at = ctx.at('append')
   const { record, action } = append
   if (record === undefined) {

@@ -35,7 +35,7 @@ export function decodeOAuth2(config: OAuth2Message, ctx: Ctx): OAuth2Config {
   const authType = AUTH_TYPES.get(config.authType)
   if (authType === undefined)
     ctx.at('auth_type').error('private key JWTs are not supported; use URL_ENCODED_BODY, BASIC_AUTH or TLS_CLIENT_AUTH')
-  if (!/^https?:\/\/[^/?#\s]+([/?#]\S*)?$/i.test(config.authorizationEndpoint))
+  if (!/^https?:\/\/[^/?#\s]+([/?#]\S*)?$/i.test(config.authorizationEndpoint) || !URL.canParse(config.authorizationEndpoint))
     ctx.at('authorization_endpoint').error(`'${config.authorizationEndpoint}' is no absolute URL of http or https`)
   if (/[\x00-\x20\x7f]/.test(config.endSessionEndpoint))
     ctx.at('end_session_endpoint').error('a URL has neither white space nor control characters')
@@ -60,7 +60,7 @@ export function decodeOAuth2(config: OAuth2Message, ctx: Ctx): OAuth2Config {
     redirectPath: decodePath(config.redirectPathMatcher, ctx.at('redirect_path_matcher')),
     signoutPath: decodePath(config.signoutPath, ctx.at('signout_path')),
     forwardBearerToken: config.forwardBearerToken,
-    idTokenHeader: decodeHeaderName(config.forwardIdToken?.header ?? '', ctx.at('forward_id_token').at('header')),
+    idTokenHeader: decodeTokenHeader(config.forwardIdToken?.header ?? '', ctx.at('forward_id_token').at('header')),
     preserveAuthorizationHeader: config.preserveAuthorizationHeader,
     passThrough: decodeHeaderMatchers(config.passThroughMatcher, ctx, 'pass_through_matcher'),
     denyRedirect: decodeHeaderMatchers(config.denyRedirectMatcher, ctx, 'deny_redirect_matcher'),
@@ -89,8 +89,6 @@ function decodeTokenEndpoint(uri: HttpUri | undefined, retry: OAuth2Message['ret
   if (retries > MAX_RETRIES) ctx.at('retry_policy').at('num_retries').error(`at most ${MAX_RETRIES} retries of a token request`)
   const retryBaseMs = durationMsOr(retry?.retryBackOff?.baseInterval, RETRY_BASE_MS)
   const retryMaxMs = durationMsOr(retry?.retryBackOff?.maxInterval, retryBaseMs * 10)
-  if (retryMaxMs < retryBaseMs)
-    ctx.at('retry_policy').at('retry_back_off').at('max_interval').error('must be greater than or equal to the base_interval')
   return {
     cluster: uri?.httpUpstreamType.case === 'cluster' ? uri.httpUpstreamType.value : '',
     uri: uri?.uri ?? '',
@@ -109,6 +107,12 @@ function decodePostLogout(redirect: OAuth2Message['postLogoutRedirectUri'], ctx:
 function decodeFormat(text: string, ctx: Ctx): string {
   checkFormat(text, ctx)
   return modernFormat(text)
+}
+
+function decodeTokenHeader(name: string, ctx: Ctx): string {
+  const header = decodeHeaderName(name, ctx)
+  if (header === 'host') ctx.error('the ID token is not forwarded as the host')
+  return header
 }
 
 function decodePath(path: PathMatcher | undefined, ctx: Ctx): OAuth2Config['redirectPath'] {

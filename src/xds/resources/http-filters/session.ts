@@ -15,6 +15,12 @@ import type { Ctx } from '../field-path.js'
 import { decodeHeaderName } from '../values.js'
 
 const STATES = 'envoy.extensions.http.stateful_session.'
+/** Envoy finds these factories by name, whatever the type. */
+const NAMES: Readonly<Record<string, string>> = {
+  'cookie.v3.CookieBasedSessionState': 'envoy.http.stateful_session.cookie',
+  'header.v3.HeaderBasedSessionState': 'envoy.http.stateful_session.header',
+  'envelope.v3.EnvelopeSessionState': 'envoy.http.stateful_session.envelope',
+}
 const DEFAULT_MISSING_STATUS = 503
 
 export function decodeStatefulSession(config: StatefulSession, ctx: Ctx): StatefulSessionConfig {
@@ -40,6 +46,8 @@ function decodeState({ name, typedConfig }: TypedExtensionConfig, ctx: Ctx): Ses
   const at = ctx.at('typed_config')
   const { typeName, typeUrl, message } = unpackAny(typedConfig, at)
   const type = typeName.startsWith(STATES) ? typeName.slice(STATES.length) : ''
+  const expected = NAMES[type]
+  if (expected !== undefined && name !== expected) ctx.at('name').error(`must be '${expected}'`)
   switch (type) {
     case 'cookie.v3.CookieBasedSessionState':
       return message === null ? null : decodeCookie(message as CookieBasedSessionState, at.at('cookie'))

@@ -214,7 +214,7 @@ export function decodeRateLimitOverride({ vhRateLimits, domain }: RateLimitPerRo
 
 export function decodeHealthCheckFilter(config: HealthCheck, ctx: Ctx): HealthCheckFilterConfig {
   const passThrough = config.passThroughMode ?? false
-  if (!passThrough && config.cacheTime !== undefined) {
+  if (!passThrough && durationMsOr(config.cacheTime, 0) >= 1) {
     ctx.at('cache_time').error('cache_time must not be set when pass_through_mode is disabled')
   }
   return {

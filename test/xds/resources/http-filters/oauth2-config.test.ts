@@ -42,11 +42,6 @@ it.each([
     'a URL has neither white space nor control characters',
   ],
   ['end_session_endpoint', { end_session_endpoint: 'https://a/' }, "it is part of OpenID Connect: auth_scopes needs 'openid'"],
-  [
-    'retry_policy.retry_back_off.max_interval',
-    { retry_policy: { retry_back_off: { base_interval: '2s', max_interval: '1s' } } },
-    'must be greater than or equal to the base_interval',
-  ],
   ['credentials.token_secret', { credentials: { client_id: 'x', hmac_secret: { name: 'h' } } }, 'value is required'],
 ] as [string, Json, string][])('refuses %s: %j', (path, changes, reason) => {
   expect(errorsOf(decodeOAuth2(changes))).toEqual([expect.stringContaining(`config.${path}: ${reason}`)])

@@ -13,6 +13,7 @@ const { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } 
 const nodeModule = require('node:module')
 const { dirname, join } = require('node:path')
 const vm = require('node:vm')
+/** Node 21 and 22.0 have none: there nothing is kept. */
 const { crc32 } = require('node:zlib')
 
 const FOLDER = join(__dirname, '../dist/bundle/proxy')
@@ -60,6 +61,7 @@ const sumOf = (text, code) => crc32(code, crc32(text, crc32(MADE_BY)))
 
 /** Keeps what V8 has compiled of what has been loaded. */
 function keepCompiled() {
+  if (crc32 === undefined) return
   for (const [file, script] of loadedScripts) {
     const code = script.createCachedData()
     const sum = Buffer.alloc(SUM_BYTES)
@@ -89,6 +91,7 @@ function readScript(file) {
 }
 
 function compiled(file, text) {
+  if (crc32 === undefined) return undefined
   let kept
   try {
     kept = readFileSync(`${file}.cache`)

@@ -131,7 +131,7 @@ describe('SIGTERM', () => {
   it('finishes a response that is half way to a slow client', async () => {
     const big = 'x'.repeat(8 * 1024 * 1024)
     origin.respond = (_, socket) => void socket.write(http(big))
-    const { proxy, port } = await start()
+    const { proxy, port } = await start(['--drain-time-s', '600'])
     const client = await Http1Client.connect(port)
     const answer = client.get('/')
     await once(client.socket, 'data')

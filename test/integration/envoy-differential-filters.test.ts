@@ -13,6 +13,8 @@ interface Exchange {
   readonly host?: string
   readonly headers?: Readonly<Record<string, string | string[]>>
   readonly body?: string | Buffer
+  /** It is sent once both proxies have this value. */
+  readonly once?: readonly [stat: string, value: number]
 }
 
 /** An origin that tells its name and what it saw; `x-reply-*` and the path choose the answer. */
@@ -356,7 +358,9 @@ const EXCHANGES: readonly Exchange[] = [
   { path: '/no-requests', method: 'POST', headers: grpc },
   { path: '/no-pending' },
   { path: '/retry-none', headers: { 'x-reply-status': '503' } },
-  ...times(3, { path: '/outlier', headers: { 'x-reply-status': '500' } }),
+  ...times(2, { path: '/outlier', headers: { 'x-reply-status': '500' } }),
+  // Envoy's main thread ejects, some time after the worker has seen the failure.
+  { path: '/outlier', headers: { 'x-reply-status': '500' }, once: ['cluster.outlier.outlier_detection.ejections_active', 1] },
   { path: '/drop' },
   { path: '/timeout', headers: { 'x-delay-ms': '2000' } },
   { path: '/timeout', method: 'POST', headers: { 'x-delay-ms': '2000', ...grpc } },
@@ -423,8 +427,11 @@ describe.skipIf(envoyBin === undefined)('the same filters in Envoy and in Outrig
     ])
     envoy = { port: first, proxy: a }
     ours = { port: second, proxy: b }
-    for (const [i, exchange] of EXCHANGES.entries())
+    for (const [i, exchange] of EXCHANGES.entries()) {
+      const { once } = exchange
+      if (once !== undefined) await Promise.all([a, b].map(proxy => proxy.untilStat(once[0], value => value === once[1])))
       answers.push(await Promise.all([send(envoy.port, exchange, `m${i}`), send(ours.port, exchange, `m${i}`)]))
+    }
   })
 
   afterAll(async () => {

@@ -20,7 +20,10 @@ export class Http1Client {
   readonly socket: Socket
   closed = false
   bytes = 0
-  private held = Buffer.alloc(0)
+  private chunks: Buffer[] = []
+  private size = 0
+  /** Fewer bytes are no whole answer. */
+  private needed = 0
   private ended = false
   private readonly waiters: Waiter[] = []
   private readonly whenClosed: Promise<void>
@@ -31,7 +34,8 @@ export class Http1Client {
     this.whenClosed = new Promise(resolve => socket.once('close', () => resolve()))
     socket.on('data', chunk => {
       this.bytes += chunk.length
-      this.held = Buffer.concat([this.held, chunk])
+      this.chunks.push(chunk)
+      this.size += chunk.length
       this.drain()
     })
     socket.on('end', () => {
@@ -43,9 +47,7 @@ export class Http1Client {
       this.ended = true
       this.drain()
       for (const waiter of this.waiters.splice(0))
-        waiter.reject(
-          new Error(`connection closed with ${this.held.length} bytes of an answer: ${this.held.toString('latin1').slice(0, 200)}`),
-        )
+        waiter.reject(new Error(`connection closed with ${this.size} bytes of an answer: ${this.held.toString('latin1', 0, 200)}`))
     })
   }
 
@@ -88,9 +90,16 @@ export class Http1Client {
 
   private drain(): void {
     while (this.waiters.length > 0) {
-      const parsed = parseAnswer(this.held, this.ended, this.waiters[0]!.head)
-      if (parsed === null) return
-      this.held = this.held.subarray(parsed.length)
+      if (this.size < this.needed && !this.ended) return
+      const { held } = this
+      const parsed = parseAnswer(held, this.ended, this.waiters[0]!.head)
+      if (parsed.answer === null) {
+        this.needed = parsed.length
+        return
+      }
+      this.needed = 0
+      this.chunks = [held.subarray(parsed.length)]
+      this.size -= parsed.length
       this.waiters.shift()!.resolve(parsed.answer)
     }
   }
@@ -98,6 +107,11 @@ export class Http1Client {
   /** Bytes that came after the last answer. */
   get rest(): Buffer {
     return this.held
+  }
+
+  private get held(): Buffer {
+    if (this.chunks.length !== 1) this.chunks = [Buffer.concat(this.chunks)]
+    return this.chunks[0]!
   }
 
   async untilClosed(): Promise<void> {
@@ -109,9 +123,10 @@ export class Http1Client {
   }
 }
 
-function parseAnswer(bytes: Buffer, ended: boolean, isHead: boolean): { answer: Answer; length: number } | null {
+/** `length`: of the answer, or, where it is not whole, how much there must be before another look is worth it. */
+function parseAnswer(bytes: Buffer, ended: boolean, isHead: boolean): { answer: Answer | null; length: number } {
   const head = readMessageHead(bytes)
-  if (head === null) return null
+  if (head === null) return { answer: null, length: bytes.length + 1 }
   const { first, headers, length: start } = head
   const status = Number(first.split(' ')[1])
   const make = (body: Buffer, length: number) => ({ answer: { status, headers, body: body.toString('utf8') }, length })
@@ -121,10 +136,10 @@ function parseAnswer(bytes: Buffer, ended: boolean, isHead: boolean): { answer: 
     let at = start
     for (;;) {
       const lineEnd = bytes.indexOf('\r\n', at)
-      if (lineEnd === -1) return null
+      if (lineEnd === -1) return { answer: null, length: bytes.length + 1 }
       const size = Number.parseInt(bytes.toString('latin1', at, lineEnd), 16)
       const next = lineEnd + 2 + size + 2
-      if (bytes.length < next) return null
+      if (bytes.length < next) return { answer: null, length: next }
       if (size === 0) return make(Buffer.concat(chunks), next)
       chunks.push(bytes.subarray(lineEnd + 2, next - 2))
       at = next
@@ -133,9 +148,9 @@ function parseAnswer(bytes: Buffer, ended: boolean, isHead: boolean): { answer: 
   const declared = headers.get('content-length')
   if (declared !== undefined) {
     const length = start + Number(declared)
-    return bytes.length < length ? null : make(bytes.subarray(start, length), length)
+    return bytes.length < length ? { answer: null, length } : make(bytes.subarray(start, length), length)
   }
-  return ended ? make(bytes.subarray(start), bytes.length) : null
+  return ended ? make(bytes.subarray(start), bytes.length) : { answer: null, length: bytes.length + 1 }
 }
 
 /** One request on a connection of its own. */

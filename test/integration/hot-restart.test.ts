@@ -27,6 +27,8 @@ import { SteadyTraffic } from '../support/steady-traffic.js'
 const RESTARTS = Number(process.env['RESTARTS'] ?? 2)
 const DRAIN_S = 1
 const PARENT_SHUTDOWN_S = 2
+/** Where something is looked at meanwhile. */
+const LATER_S = 10
 
 const origin = new HttpOrigin((_, socket) => void socket.write(http('ok')))
 let folder = ''
@@ -71,9 +73,9 @@ function config(name: string, more: object = {}, listeners: readonly object[] = 
   return path
 }
 
-function start(epoch: number, path: string, flags: readonly string[] = []): Promise<ProxyProcess> {
+function start(epoch: number, path: string, flags: readonly string[] = [], shutdownS = PARENT_SHUTDOWN_S): Promise<ProxyProcess> {
   const own = ['--restart-epoch', String(epoch), '--base-id', String(baseId), '--socket-path', join(folder, 'hot')]
-  const times = ['--drain-time-s', String(DRAIN_S), '--parent-shutdown-time-s', String(PARENT_SHUTDOWN_S)]
+  const times = ['--drain-time-s', String(DRAIN_S), '--parent-shutdown-time-s', String(shutdownS)]
   return ProxyProcess.start({ bootstrap: {}, adminPort, untilReady: false, argv: ['-c', path, ...own, ...times, ...flags] })
 }
 
@@ -114,7 +116,7 @@ describe('hot restart', () => {
     const old = await first()
     const client = await Http1Client.connect(port)
     expect((await client.get('/')).status).toBe(200)
-    const next = await start(1, config('a.json'))
+    const next = await start(1, config('a.json'), [], LATER_S)
     await epochServing(next, 1)
     await next.untilStat('server.parent_connections', value => value === 1)
     expect(await next.stat('http.ingress.downstream_cx_active')).toBe(1)
@@ -138,7 +140,7 @@ describe('hot restart', () => {
     const old = await first()
     const client = await Http1Client.connect(port)
     expect((await client.get('/')).headers.has('connection')).toBe(false)
-    const next = await start(1, config('a.json'))
+    const next = await start(1, config('a.json'), [], LATER_S)
     await epochServing(next, 1)
     await until('an answer that closes', async () => (await client.get('/')).headers.get('connection') === 'close')
     expect((await old.exit).code).toBe(0)

@@ -196,6 +196,18 @@ describe('flags', () => {
     expect((await proxy.stop()).code).toBe(0)
   })
 
+  it('application_log_config changes no line of the log, and that is said at start, by --mode validate and by /config_unsupported', async () => {
+    const bootstrap = { ...(await good()), application_log_config: { log_format: { text_format: 'mine %v' } } }
+    const proxy = await ProxyProcess.start({ bootstrap })
+    await proxy.untilLog('bootstrap: accepted without effect: application_log_config')
+    expect(proxy.log).not.toMatch(/^mine /m)
+    expect((await proxy.json('/config_unsupported')).bootstrap).toEqual(['application_log_config'])
+    expect((await proxy.stop()).code).toBe(0)
+    const validated = await ProxyProcess.run({ bootstrap, flags: ['--mode', 'validate'] })
+    expect(validated.code).toBe(2)
+    expect(validated.stderr).toMatch(/: application_log_config: accepted without effect/)
+  })
+
   it('--mode init_only starts and exits 0; --service-zone, --stats-tag and --allow-unknown-static-fields are taken', async () => {
     const bootstrap = { ...(await good()), nonsense: true }
     expect((await ProxyProcess.run({ bootstrap, flags: ['--mode', 'init_only'] })).code).toBe(1)

@@ -250,6 +250,10 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/identity-changes.test.ts: inline, five times under 50 connections: nothing is dropped',
     'integration/identity-changes.test.ts: by SDS, both ways',
   ),
+  'Memory of handshakes': claim(
+    'integration/crowds.test.ts: take little memory after half a ClientHello',
+    'integration/crowds.test.ts: take what OpenSSL and its socket need after a whole ClientHello',
+  ),
   'TLS alerts': claim(`${TLS}: without a certificate, and tells it so by an alert`),
   'Says more': claim(
     'integration/explain.test.ts: x-outrigger-denied-by',

@@ -20,6 +20,8 @@ export class SocketTransport {
   private pauses = 0
   /** Our FIN went out before the peer's came. */
   endedFirst = false
+  /** The peer did not close in the time of a delayed close. */
+  closeTimedOut = false
   private ended = false
   private delayedClose: NodeJS.Timeout | null = null
 
@@ -53,7 +55,7 @@ export class SocketTransport {
     if (half === 'half' || this.delayedCloseMs === 0) return
     // The owner keeps reading and dropping, so a peer that still sends sees our response before a reset.
     this.socket.resume()
-    this.delayedClose = setTimeout(destroySocket, this.delayedCloseMs, this.socket)
+    this.delayedClose = setTimeout(onDelayedClose, this.delayedCloseMs, this)
     this.delayedClose.unref()
     this.socket.once('close', () => {
       if (this.delayedClose !== null) clearTimeout(this.delayedClose)
@@ -76,6 +78,7 @@ export class SocketTransport {
   }
 }
 
-function destroySocket(socket: Socket): void {
-  socket.destroy()
+function onDelayedClose(transport: SocketTransport): void {
+  transport.closeTimedOut = true
+  transport.socket.destroy()
 }

@@ -79,6 +79,7 @@ it('custom_header: the address it has, trusted where the config says so; else a 
   expect(await ask(to, { 'x-client': '5.5.5.5' })).toMatchObject({ client: '5.5.5.5', internal: '-' })
   for (const headers of [{}, { 'x-client': 'nonsense' }] as Record<string, string>[])
     expect(await ask(to, headers)).toMatchObject({ status: 401, details: 'rejecting_because_detection_failed' })
+  expect(await to.proxy.stat('http.ingress.downstream_rq_rejected_via_ip_detection')).toBe(2)
   const mild = await front([custom({ reject_with_status: { code: 'OK' } })], internal)
   expect(await ask(mild, { 'x-client': '10.1.2.3' })).toMatchObject({ status: 200, internal: '-' })
   expect((await ask(mild, {})).status).toBe(403)

@@ -273,6 +273,10 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/load-reports.test.ts: ours adds latencies and failed connections for our own control plane',
     'sidecar/load-reports/load-reporter.test.ts: is ended by us where its answer asks for the impossible',
   ),
+  'Statistics that stay 0': claim(
+    'metrics/stat-tables.test.ts: a name of the tables is counted by some code, or said to stay 0',
+    'integration/flow-control-stats.test.ts: a client that reads nothing pauses the upstream',
+  ),
   'Not there': claim(
     'xds/resources/tracing.test.ts: another tracer',
     'integration/tracing.test.ts: says everything of a request',

@@ -42,6 +42,9 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
   /** Of what was read and written, so much is in the counters. */
   private reportedRead = 0
   private reportedWritten = 0
+  /** Of the gauges of bytes that wait and of open streams, so much is this connection's. */
+  private reportedWaiting = 0
+  private reportedStreams = 0
   private closed = false
   /** Its FIN or reset came before ours. */
   private endedByPeer = false
@@ -185,7 +188,7 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     this.transport.destroy()
   }
 
-  /** Report the bytes moved since the last time. */
+  /** Report the bytes moved since the last time, and what waits or is open now. */
   sweep(): void {
     const stats = this.host.cluster.traffic.main
     const { bytesWritten } = this.transport
@@ -193,6 +196,15 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     stats.upstream_cx_tx_bytes_total.value += bytesWritten - this.reportedWritten
     this.reportedRead = this.bytesRead
     this.reportedWritten = bytesWritten
+    this.report(this.transport.writableLength, this.protocol === 'http2' ? this.codec.activeStreams : 0)
+  }
+
+  private report(waiting: number, streams: number): void {
+    const { cluster } = this.host
+    if (waiting !== this.reportedWaiting) cluster.traffic.main.upstream_cx_tx_bytes_buffered.value += waiting - this.reportedWaiting
+    if (streams !== this.reportedStreams) upstreamHttp2Stats(cluster).streams_active += streams - this.reportedStreams
+    this.reportedWaiting = waiting
+    this.reportedStreams = streams
   }
 
   private armIdle(): void {
@@ -216,7 +228,12 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     if (this.ageTimer !== null) clearTimeout(this.ageTimer)
     everySecond.remove(this)
     this.sweep()
+    this.report(0, 0)
     this.codec.onTransportClose(reason)
+    const { main } = this.host.cluster.traffic
+    // A tunnel is no connection of requests.
+    if (!(this.codec instanceof TunnelClientCodec)) main.upstream_rq_per_cx.record(this.requests)
+    if (this.codec.peerCloses) main.upstream_cx_close_notify.value++
     // By us unless the peer ended it first: also what a timeout or a client that went away made the codec close.
     this.host.cluster.traffic.chargeDestroyed(this.endedByPeer, this.codec.cutShort)
     this.pool.onClosed(this)

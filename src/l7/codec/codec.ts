@@ -198,6 +198,8 @@ export interface ClientCodec extends Codec {
   readonly usable: boolean
   /** The connection has ended before an answer was complete. */
   readonly cutShort: boolean
+  /** The peer has said that it closes the connection: GOAWAY, or Connection: close. */
+  readonly peerCloses: boolean
 }
 
 /** Limits of both codecs, compiled from the connection manager's or the cluster's options. */

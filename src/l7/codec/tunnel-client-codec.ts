@@ -22,6 +22,7 @@ export class TunnelClientCodec implements ClientCodec, ClientStream {
   private localEnded = false
   private remoteEnded = false
   cutShort = false
+  readonly peerCloses = false
   /** A server that speaks first may do so before the request takes the connection. */
   private early: Buffer[] = []
 

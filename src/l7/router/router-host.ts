@@ -1,6 +1,6 @@
 // What the router needs of others: the client's side of the request (Exchange implements it), and the connection manager's parts
 // (HttpRuntime). Declared here because the router is who needs them, so that it can be tested without either.
-import type { RouterHandles } from '../../metrics/stat-names.js'
+import type { HcmHandles, RouterHandles } from '../../metrics/stat-names.js'
 import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
 import type { RouterConfig } from '../../model/http-filter.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
@@ -46,6 +46,7 @@ export interface RouterRuntime {
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
   readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor' | 'mirrors'>
   readonly router: RouterHandles
+  readonly stats: Pick<HcmHandles, 'downstream_flow_control_paused_reading_total' | 'downstream_flow_control_resumed_reading_total'>
   readonly bufferLimitBytes: number
   readonly failures: UpstreamFailures
   /** Uniform in [0, 1). */

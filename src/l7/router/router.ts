@@ -73,6 +73,10 @@ export class Router
   timeouts: RouteTimeouts | null = null
   private mirrors: Mirror[] | null = null
   private finished = false
+  /** The client is not read from until the upstream takes more. */
+  private backedUp = false
+  /** The upstream is not read from until the client takes more. */
+  private held = false
 
   constructor(host: RouterHost, runtime: RouterRuntime, redirects: RedirectTrail | null) {
     this.host = host
@@ -273,7 +277,10 @@ export class Router
       for (const attempt of this.attempts)
         if (attempt !== upstream && attempt.headSent && attempt.stream !== null) attempt.stream.sendData(chunk, end)
     }
-    if (!upstream.stream!.sendData(chunk, end) && !end) host.pauseRequest()
+    if (!upstream.stream!.sendData(chunk, end) && !end) {
+      this.backUp(upstream)
+      host.pauseRequest()
+    }
     if (end && !this.tunnel) this.requestComplete()
   }
 
@@ -325,9 +332,42 @@ export class Router
     if (body.exceeds(bufferLimitBytes)) this.host.requestTooLarge(`${bufferLimitBytes} bytes (per_connection_buffer_limit_bytes)`)
   }
 
+  /** The upstream takes no more for now. */
+  private backUp({ host }: UpstreamRequest): void {
+    if (this.backedUp) return
+    this.backedUp = true
+    host.cluster.traffic.main.upstream_flow_control_backed_up_total.value++
+    this.runtime.stats.downstream_flow_control_paused_reading_total.value++
+  }
+
+  /** It takes more, or is no longer written to. */
+  private easeOff({ host }: UpstreamRequest): void {
+    if (!this.backedUp) return
+    this.backedUp = false
+    host.cluster.traffic.main.upstream_flow_control_drained_total.value++
+    this.runtime.stats.downstream_flow_control_resumed_reading_total.value++
+  }
+
+  /** The client takes no more of the response for now. */
+  holdUpstream(): void {
+    const { upstream } = this
+    if (upstream === null || upstream.stream === null) return
+    if (!this.held) {
+      this.held = true
+      upstream.host.cluster.traffic.main.upstream_flow_control_paused_reading_total.value++
+    }
+    upstream.stream.pause()
+  }
+
   /** The client's stream has room for more of the response. */
   resumeUpstream(): void {
-    this.upstream?.stream?.resume()
+    const { upstream } = this
+    if (upstream === null) return
+    if (this.held) {
+      this.held = false
+      upstream.host.cluster.traffic.main.upstream_flow_control_resumed_reading_total.value++
+    }
+    upstream.stream?.resume()
   }
 
   pauseUpstream(): void {
@@ -363,11 +403,14 @@ export class Router
       }
     }
     if (body.complete) this.timeouts?.armRoute()
+    this.easeOff(upstream)
     host.resumeRequest()
   }
 
   onUpstreamDrain(upstream: UpstreamRequest): void {
-    if (upstream === this.upstream) this.host.resumeRequest()
+    if (upstream !== this.upstream) return
+    this.easeOff(upstream)
+    this.host.resumeRequest()
   }
 
   onUpstreamInformational(upstream: UpstreamRequest, head: ResponseHead): void {
@@ -519,6 +562,7 @@ export class Router
   abandon(): void {
     this.retry?.release()
     this.cancelAll()
+    if (this.upstream !== null) this.easeOff(this.upstream)
     this.upstream = null
   }
 
@@ -534,6 +578,7 @@ export class Router
     this.timeouts?.release()
     this.retry?.release()
     const { upstream } = this
+    if (upstream !== null) this.easeOff(upstream)
     if (upstream?.responseStarted) {
       const { endedAt, requestReceivedAt, startedAt } = this.host.info
       const ms = endedAt - (requestReceivedAt === 0 ? startedAt : requestReceivedAt)
@@ -561,6 +606,8 @@ export class Router
   private drop(upstream: UpstreamRequest): void {
     const index = this.attempts.indexOf(upstream)
     if (index !== -1) this.attempts.splice(index, 1)
-    if (this.upstream === upstream) this.upstream = null
+    if (this.upstream !== upstream) return
+    this.easeOff(upstream)
+    this.upstream = null
   }
 }

@@ -49,6 +49,9 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   /** Of what was read and written, so much is in the counters. */
   private reportedRead = 0
   private reportedWritten = 0
+  /** Of the gauges of bytes that wait and of open streams, so much is this connection's. */
+  private reportedWaiting = 0
+  private reportedStreams = 0
   /** Who began to close it; '' while it is open. */
   private closedBy: '' | 'local' | 'remote' = ''
   private closed = false
@@ -382,7 +385,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     this.transport.end()
   }
 
-  /** Report the bytes moved since the last time. */
+  /** Report the bytes moved since the last time, and what waits or is open now. */
   sweep(): void {
     const { stats } = this.runtime
     const { bytesWritten } = this.transport
@@ -390,6 +393,15 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     stats.downstream_cx_tx_bytes_total.value += bytesWritten - this.reportedWritten
     this.reportedRead = this.bytesRead
     this.reportedWritten = bytesWritten
+    this.report(this.transport.writableLength, this.codec instanceof Http2ServerCodec ? this.codec.activeStreams : 0)
+  }
+
+  private report(waiting: number, streams: number): void {
+    const { stats, codecStats } = this.runtime
+    if (waiting !== this.reportedWaiting) stats.downstream_cx_tx_bytes_buffered.value += waiting - this.reportedWaiting
+    if (streams !== this.reportedStreams) codecStats.http2.streams_active += streams - this.reportedStreams
+    this.reportedWaiting = waiting
+    this.reportedStreams = streams
   }
 
   destroy(): void {
@@ -424,8 +436,10 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     if (this.info.tls !== null) stats.downstream_cx_ssl_active.value--
     if (this.codec instanceof Http2ServerCodec) stats.downstream_cx_http2_active.value--
     else if (this.codec !== null) stats.downstream_cx_http1_active.value--
+    if (this.transport.closeTimedOut) stats.downstream_cx_delayed_close_timeout.value++
     everySecond.remove(this)
     this.sweep()
+    this.report(0, 0)
     stats.downstream_cx_length_ms.record(performance.now() - this.startedAt)
     this.onClosed(this)
   }

@@ -256,7 +256,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
       this.responseEnded = true
       if (this.router.tunnel) this.tunnelSideEnded()
       else this.finish()
-    } else if (!ok) this.router.pauseUpstream()
+    } else if (!ok) this.router.holdUpstream()
   }
 
   relayTrailers(trailers: HeaderList): void {

@@ -73,7 +73,10 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   runtime.earlyMutations?.apply(headers, info, head)
   const tls = connection.tls !== null
   const direct = setClientAddress(incoming)
-  if (typeof direct !== 'boolean') return direct
+  if (typeof direct !== 'boolean') {
+    runtime.stats.downstream_rq_rejected_via_ip_detection.value++
+    return direct
+  }
   const internal = direct && runtime.internalRanges?.(info.remoteAddress) === true
   if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
     headers.setLower('x-forwarded-proto', tls ? 'https' : 'http')

@@ -96,7 +96,9 @@ export class Connection {
       sourceAddress: unmapped(socket.remoteAddress ?? ''),
       sourcePort: socket.remotePort ?? 0,
     }
-    socket.on('error', () => {})
+    socket.on('error', () => {
+      if (this.inspecting) this.main.downstream_listener_filter_error.value++
+    })
     socket.once('close', () => this.onClose())
     this.inspect()
   }

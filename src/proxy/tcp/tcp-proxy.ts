@@ -67,6 +67,10 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
   /** In the counters already. */
   private reportedReceived = 0
   private reportedSent = 0
+  /** Of what waits for clients, so much is this one's. */
+  private reportedWaiting = 0
+  private clientPaused = false
+  private upstreamPaused = false
   private connected = false
   private finished = false
   /** What the client sent before the upstream is there. */
@@ -195,28 +199,58 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     const upstreamLimitBytes = host?.cluster.config.perConnectionBufferLimitBytes ?? bufferLimitBytes
     const toClient = new BulkWriter(downstream, bufferLimitBytes, DirectWriter.of(downstream))
     const toUpstream = new BulkWriter(upstream, upstreamLimitBytes, DirectWriter.of(upstream))
-    downstream.on('drain', () => upstream.resume())
-    upstream.on('drain', () => downstream.resume())
+    downstream.on('drain', () => this.resumeUpstream(upstream))
+    upstream.on('drain', () => this.resumeClient())
     upstream.on('end', () => downstream.end())
     downstream.on('end', () => upstream.end())
     upstream.on('close', () => this.onUpstreamClose(upstream.errored !== null))
     for (const chunk of this.early.splice(0)) {
       info.bytesReceived += chunk.length
-      if (!toUpstream.write(chunk)) downstream.pause()
+      if (!toUpstream.write(chunk)) this.pauseClient()
     }
     readShared(upstream, chunk => {
       info.bytesSent += chunk.length
       this.touch()
-      if (!toClient.write(chunk)) upstream.pause()
+      if (!toClient.write(chunk)) this.pauseUpstream(upstream)
     })
     readShared(downstream, chunk => {
       info.bytesReceived += chunk.length
       this.touch()
-      if (!toUpstream.write(chunk)) downstream.pause()
+      if (!toUpstream.write(chunk)) this.pauseClient()
     })
     this.touch()
     if (downstream.readableEnded) upstream.end()
     if (!upstream.writableNeedDrain) downstream.resume()
+  }
+
+  /** The upstream takes no more for now. */
+  private pauseClient(): void {
+    this.downstream.pause()
+    if (this.clientPaused) return
+    this.clientPaused = true
+    this.runtime.stats.downstream_flow_control_paused_reading_total.value++
+  }
+
+  private resumeClient(): void {
+    this.downstream.resume()
+    if (!this.clientPaused) return
+    this.clientPaused = false
+    this.runtime.stats.downstream_flow_control_resumed_reading_total.value++
+  }
+
+  /** The client takes no more for now. */
+  private pauseUpstream(upstream: UpstreamPipe): void {
+    upstream.pause()
+    if (this.upstreamPaused) return
+    this.upstreamPaused = true
+    this.host!.cluster.traffic.main.upstream_flow_control_paused_reading_total.value++
+  }
+
+  private resumeUpstream(upstream: UpstreamPipe): void {
+    upstream.resume()
+    if (!this.upstreamPaused) return
+    this.upstreamPaused = false
+    this.host!.cluster.traffic.main.upstream_flow_control_resumed_reading_total.value++
   }
 
   private touch(): void {
@@ -259,7 +293,7 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     this.finish()
   }
 
-  /** Report the bytes moved since the last time. */
+  /** Report the bytes moved since the last time, and what waits now. */
   sweep(): void {
     const { info } = this
     const { stats } = this.runtime
@@ -267,7 +301,23 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     stats.downstream_cx_tx_bytes_total.value += info.bytesSent - this.reportedSent
     this.reportedReceived = info.bytesReceived
     this.reportedSent = info.bytesSent
+    const waiting = this.finished ? 0 : this.downstream.writableLength
+    if (waiting !== this.reportedWaiting) stats.downstream_cx_tx_bytes_buffered.value += waiting - this.reportedWaiting
+    this.reportedWaiting = waiting
     this.attempt?.report(info.bytesReceived, info.bytesSent)
+  }
+
+  /** The client has gone; what it sent still goes out. */
+  private flushUpstream(upstream: UpstreamPipe): void {
+    const { stats } = this.runtime
+    if (upstream.writableLength > 0) {
+      stats.upstream_flush_total.value++
+      stats.upstream_flush_active.value++
+      upstream.once('close', () => {
+        stats.upstream_flush_active.value--
+      })
+    }
+    upstream.destroySoon?.()
   }
 
   private finish(): void {
@@ -277,7 +327,7 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     if (this.age !== null) clearTimeout(this.age)
     const { upstream, runtime, info } = this
     if (upstream !== null && !upstream.destroyed) {
-      if (upstream.writableEnded) upstream.destroySoon?.()
+      if (upstream.writableEnded) this.flushUpstream(upstream)
       else upstream.destroy()
     }
     info.endedAt = performance.now()

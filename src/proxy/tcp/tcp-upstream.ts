@@ -130,6 +130,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     stats.upstream_rq_pending_failure_eject.value++
     stats.upstream_cx_connect_fail.value++
     if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
+    if (failure.bind) stats.bind_errors.value++
     host.stats.cxConnectFail++
     this.listener.onUpstreamFailure('failed', failure.message, failure.reason)
   }

@@ -31,6 +31,8 @@ export interface ClusterDeps {
   readonly log: (level: 'info' | 'warn', message: string) => void
   /** Handles of `cluster.<alt_stat_name or name>.`. */
   readonly statsOf: (statName: string) => ClusterStats
+  /** `cluster_manager.cluster_updated`: the hosts of a cluster in use, or their health, have changed. Absent: nobody counts. */
+  readonly updates?: { value: number }
   readonly resolver: NameResolver
   /** null: HTTP and gRPC health checks fail. */
   readonly healthCheckTransport: HealthCheckTransport | null

@@ -23,6 +23,7 @@ export interface MembershipOwner extends HostCluster {
   onHostRemoved(host: Host): void
   /** Hosts came, went or changed their health. */
   onMembersChanged(): void
+  countUpdate(): void
 }
 
 export class ClusterMembership {
@@ -47,16 +48,17 @@ export class ClusterMembership {
     this.prioritySet = new PrioritySet(() => this.buildSets())
   }
 
-  /** Changes health flags; lists, gauges and listeners follow. */
-  setHealth(host: Host, set: number, clear: number): void {
+  /** Changes health flags; lists, gauges and listeners follow. False: they are as they were. */
+  setHealth(host: Host, set: number, clear: number): boolean {
     const flags = (host.flags & ~clear) | set
-    if (flags === host.flags) return
+    if (flags === host.flags) return false
     this.count(host, -1)
     host.flags = flags
     this.count(host, 1)
     this.refreshGauges()
     this.prioritySet.invalidate()
     this.cluster.onMembersChanged()
+    return true
   }
 
   /** Adds one host (ORIGINAL_DST). */
@@ -161,6 +163,7 @@ export class ClusterMembership {
     this.prioritySet.invalidate()
     const { main } = this.cluster.stats
     if (this.counts && added.length + removed.length > 0) main.membership_change.value++
+    this.cluster.countUpdate()
     this.refreshGauges()
     if (this.cluster.config.closeConnectionsOnHostSetChange && added.length + removed.length > 0) {
       for (const host of this.table.hosts) host.closePools(true)

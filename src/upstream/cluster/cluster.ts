@@ -358,7 +358,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
 
   /** Changes health flags; lists, gauges and listeners follow. */
   setHealth(host: Host, set: number, clear: number): void {
-    this.members.setHealth(host, set, clear)
+    if (this.members.setHealth(host, set, clear)) this.countUpdate()
   }
 
   // ---- of its members (MembershipOwner) ----
@@ -384,6 +384,11 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   onHostRemoved(host: Host): void {
     this.detector?.remove(host)
     this.checker?.remove(host)
+  }
+
+  /** What a cluster starts with is no update of it. */
+  countUpdate(): void {
+    if (this.warm && this.deps.apart !== true && this.deps.updates !== undefined) this.deps.updates.value++
   }
 
   onMembersChanged(): void {

@@ -17,6 +17,8 @@ export interface DialFailure {
   readonly message: string
   /** Without it, in Envoy's words where it has any: upstream.transport_failure_reason. */
   readonly reason: string
+  /** The source address could not be had. */
+  readonly bind: boolean
 }
 
 export interface Dialled {
@@ -87,7 +89,7 @@ export class Dial {
     this.timer = heldClock.after(options.timeoutMs, () => this.fail('timeout', `no connection within ${options.timeoutMs} ms`))
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (this.tlsSocket !== null) this.fail('tls', describe(error))
-      else this.fail('refused', describe(error), connectErrorReason(error, address))
+      else this.fail('refused', describe(error), connectErrorReason(error, address), error.syscall === 'bind')
     })
     socket.once('close', () => this.fail(this.tlsSocket === null ? 'refused' : 'tls', 'closed by the peer'))
     socket.once('connect', () => this.onConnect())
@@ -135,13 +137,13 @@ export class Dial {
     })
   }
 
-  private fail(kind: DialFailure['kind'], what: string, reason = what): void {
+  private fail(kind: DialFailure['kind'], what: string, reason = what, bind = false): void {
     const socket = this.tlsSocket ?? this.socket
     if (this.socket === null) return
     this.settle()
     socket?.on('error', ignore)
     socket?.destroy()
-    this.listener.onDialFailure({ kind, message: `${formatAddress(this.options.address)}: ${what}`, reason })
+    this.listener.onDialFailure({ kind, message: `${formatAddress(this.options.address)}: ${what}`, reason, bind })
   }
 
   /** Stop listening; whoever takes the socket adds its own listeners in the same turn. */

@@ -242,6 +242,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     host.stats.cxConnectFail++
     stats.upstream_cx_connect_fail.value++
     if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
+    if (failure.bind) stats.bind_errors.value++
     host.cluster.traffic.chargeDestroyed(failure.kind !== 'timeout', false)
     // As Envoy: a failed connection fails what it was dialled for; with nothing else dialling or open, everything waiting.
     const servable = this.dials.size + (this.closed ? 0 : this.connections.length)

@@ -166,6 +166,7 @@ export function world(options: WorldOptions = {}) {
     clusters: registry,
     pools: pools as never,
     router: stats.router,
+    stats: stats.main,
     bufferLimitBytes: 1024 * 1024,
     failures: { record: () => {} },
     random: () => 0,

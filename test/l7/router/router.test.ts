@@ -55,6 +55,51 @@ describe('forwardRequest', () => {
     expect(empty.counter('cluster.api.upstream_rq_503')).toBe(1)
   })
 
+  it('counts once how long an upstream takes no more, and not the wait for its connection', () => {
+    const { router, host, tries, connect, counter } = world({ open: true, dialling: true })
+    const counts = () => [
+      counter('cluster.api.upstream_flow_control_backed_up_total'),
+      counter('cluster.api.upstream_flow_control_drained_total'),
+      counter('http.in.downstream_flow_control_paused_reading_total'),
+      counter('http.in.downstream_flow_control_resumed_reading_total'),
+    ]
+    router.forwardRequest()
+    router.requestData(chunk('early'), false)
+    expect([host.seen, counts()]).toEqual([['pause'], [0, 0, 0, 0]])
+    connect()
+    tries[0]!.full = true
+    router.requestData(chunk('more'), false)
+    router.requestData(chunk('and more'), false)
+    expect(counts()).toEqual([1, 0, 1, 0])
+    tries[0]!.full = false
+    tries[0]!.events.onDrain()
+    expect(counts()).toEqual([1, 1, 1, 1])
+    tries[0]!.full = true
+    router.requestData(chunk('again'), false)
+    // It fails while it is full: the client is no longer held back by it.
+    tries[0]!.fail()
+    expect(counts()).toEqual([2, 2, 2, 2])
+  })
+
+  it('counts once how long a client takes no more', () => {
+    const { router, tries, counter } = world()
+    const counts = () => [
+      counter('cluster.api.upstream_flow_control_paused_reading_total'),
+      counter('cluster.api.upstream_flow_control_resumed_reading_total'),
+    ]
+    router.forwardRequest()
+    tries[0]!.answer(200, [], false)
+    // A filter that holds the response is no slow client.
+    router.pauseUpstream()
+    router.resumeUpstream()
+    expect(counts()).toEqual([0, 0])
+    router.holdUpstream()
+    router.holdUpstream()
+    expect([tries[0]!.paused, counts()]).toEqual([true, [1, 0]])
+    router.resumeUpstream()
+    expect([tries[0]!.paused, counts()]).toEqual([false, [1, 1]])
+  })
+
   it('holds body bytes back until a connection is there', () => {
     const { router, host, tries, connect } = world({
       open: true,

@@ -3,6 +3,7 @@ import type { Cluster } from '../../../src/model/cluster.js'
 import type { UpstreamTls } from '../../../src/model/tls.js'
 import type { ClusterSecrets } from '../../../src/upstream/cluster/cluster-deps.js'
 import type { ClusterRegistry } from '../../../src/upstream/cluster/cluster-registry.js'
+import { HealthFlag } from '../../../src/upstream/host/host.js'
 import {
   assignment,
   cluster,
@@ -55,6 +56,26 @@ describe('equal updates', () => {
     expect(closed).toBe(0)
     expect(registry.warmingCount).toBe(0)
     expect(target.stats.main.update_no_rebuild.value).toBe(1)
+  })
+})
+
+describe('cluster_updated', () => {
+  it('counts each change of hosts or their health in a cluster that is in use, and not what it starts with', () => {
+    const updates = { value: 0 }
+    const { registry } = testRegistry({ updates })
+    const countOf = (step: () => void): number => {
+      const before = updates.value
+      step()
+      return updates.value - before
+    }
+    expect(countOf(() => registry.apply(staticCluster('s', [locality([endpoint('10.0.0.1', 80)])])))).toBe(0)
+    expect(countOf(() => registry.apply(cluster('c')))).toBe(0)
+    expect(countOf(() => registry.applyAssignment(eds('c', ['10.0.0.1', '10.0.0.2'])))).toBe(0)
+    expect(countOf(() => registry.applyAssignment(eds('c', ['10.0.0.1', '10.0.0.2'])))).toBe(0)
+    expect(countOf(() => registry.applyAssignment(eds('c', ['10.0.0.1', '10.0.0.3'])))).toBe(1)
+    const target = registry.get('c')!
+    expect(countOf(() => target.setHealth(target.hosts[0]!, HealthFlag.FAILED_ACTIVE_HC, 0))).toBe(1)
+    expect(countOf(() => target.setHealth(target.hosts[0]!, HealthFlag.FAILED_ACTIVE_HC, 0))).toBe(0)
   })
 })
 

@@ -51,6 +51,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
   private stream: Http1ClientStream | null = null
   private informational = 0
   private keepAlive = true
+  peerCloses = false
   /** The exchange is over and the owner hears of it once this read has been looked at to its end. */
   private freePending = false
   private tunnelLocalEnded = false
@@ -202,6 +203,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
       return -1
     }
     // A refused upgrade's connection is never used again: the upstream may read what follows as another protocol (CVE-2026-73548).
+    if (!parsed.keepAlive) this.peerCloses = true
     if (!parsed.keepAlive || stream.upgrade !== '' || stream.method === 'CONNECT') this.keepAlive = false
     if (framing === 'none') {
       this.endOfResponse(stream)

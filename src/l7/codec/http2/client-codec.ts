@@ -93,7 +93,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   /** Streams handed out that have not sent their head. */
   private reserved = 0
   private leaving = false
-  private goawayReceived = false
+  peerCloses = false
   private toldDraining = false
   /** Streams whose extended CONNECT waits for the server's SETTINGS. */
   readonly waiting: Http2ClientStream[] = []
@@ -151,12 +151,12 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   }
 
   mustWait(head: RequestHead): boolean {
-    return head.upgrade !== '' && !this.peerSettingsSeen && !this.stopped && !this.goawayReceived
+    return head.upgrade !== '' && !this.peerSettingsSeen && !this.stopped && !this.peerCloses
   }
 
   /** Why a head cannot be sent on a stream that was handed out, or null. Nothing was sent then. */
   obstacleTo(head: RequestHead): StreamReset | null {
-    if (this.stopped || this.goawayReceived) return { code: 'refused', details: 'http2.goaway' }
+    if (this.stopped || this.peerCloses) return { code: 'refused', details: 'http2.goaway' }
     if (head.upgrade !== '' && !this.peer.connectProtocol) return { code: 'local', details: 'http2.extended_connect_not_supported' }
     return null
   }
@@ -297,7 +297,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   }
 
   protected onGoaway(lastStreamId: number, code: number): void {
-    this.goawayReceived = true
+    this.peerCloses = true
     this.leave()
     if (this.stopped) return
     for (const stream of this.streams.values()) {

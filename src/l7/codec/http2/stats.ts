@@ -16,6 +16,8 @@ export interface Http2Stats {
   rx_messaging_error: number
   rx_reset: number
   stream_refused_errors: number
+  /** A gauge, of what the connections' owners last said. */
+  streams_active: number
   trailers: number
   tx_reset: number
   /** Envoy has it on the connection manager: `http.<stat_prefix>.downstream_rq_too_many_premature_resets`. */
@@ -38,6 +40,7 @@ export function newHttp2Stats(): Http2Stats {
     rx_messaging_error: 0,
     rx_reset: 0,
     stream_refused_errors: 0,
+    streams_active: 0,
     trailers: 0,
     tx_reset: 0,
     downstream_rq_too_many_premature_resets: 0,

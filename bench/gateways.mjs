@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import tls from 'node:tls'
 import { http1Load } from './e2e/load/load.mjs'
 import { spawnPinned } from './e2e/load/run-tool.mjs'
-import { cpuOf } from './e2e/measure/process-cost.mjs'
+import { answers, compare, freePort, until } from './e2e/measure/side-by-side.mjs'
 
 const ROUNDS = Number(process.argv[2] ?? 12)
 const SECONDS = 2
@@ -22,50 +22,10 @@ const outrigger = join(import.meta.dirname, '../bin/outrigger')
 const folder = mkdtempSync(join(tmpdir(), 'outrigger-bench-'))
 const children = []
 
-const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
-const median = values => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
-const quartiles = values =>
-  [0.25, 0.75].map(share => values.toSorted((a, b) => a - b)[Math.floor(values.length * share)].toFixed(2)).join('–')
-
-async function freePort() {
-  const server = net.createServer()
-  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address()
-  await new Promise(resolve => server.close(resolve))
-  return port
-}
-
 function run(core, command, ...args) {
   const child = spawnPinned(core, command, args, { stdio: ['ignore', 'ignore', 'inherit'] })
   children.push(child)
   return child
-}
-
-async function until(what, isSo) {
-  for (let i = 0; i < 600; i++) {
-    if (await isSo().catch(() => false)) return
-    await pause(100)
-  }
-  throw new Error(`not within a minute: ${what}`)
-}
-
-const answers = port => async () => (await fetch(`http://127.0.0.1:${port}/`)).status === 200
-
-/** CPU of one of two processes that do the same by turns: `load` gives units done at a port. */
-async function compare(name, unit, sides, load) {
-  const costs = sides.map(() => [])
-  const rates = sides.map(() => [])
-  for (let round = 0; round < ROUNDS; round++)
-    for (const i of round % 2 === 0 ? [0, 1] : [1, 0]) {
-      const before = cpuOf(sides[i].pid).cpuUs
-      const { units, seconds } = await load(sides[i])
-      costs[i].push((cpuOf(sides[i].pid).cpuUs - before) / units)
-      rates[i].push(units / seconds)
-    }
-  const ratios = costs[1].map((cost, round) => cost / costs[0][round])
-  const of = i => `${sides[i].name} ${median(costs[i]).toFixed(1)} µs a ${unit} (${median(rates[i]).toFixed(0)}/s)`
-  const rate = median(rates[1].map((each, round) => each / rates[0][round]))
-  console.log(`${name}: ${of(0)}, ${of(1)}: ${median(ratios).toFixed(2)} × the CPU (${quartiles(ratios)}), ${rate.toFixed(2)} × the rate`)
 }
 
 async function apiGateway() {
@@ -106,7 +66,7 @@ async function apiGateway() {
   for (const { name, port } of sides) await until(`${name} answers`, answers(port))
   const load = ({ port }, seconds = SECONDS) => http1Load({ port, seconds, loadCore: LOAD_CORE, dir: folder }, { connections: 32 })
   for (const side of sides) await load(side, WARM_UP_SECONDS)
-  await compare('API gateway', 'request', sides, load)
+  await compare('API gateway', 'request', sides, ROUNDS, load)
 }
 
 const nameOf = i => `service-${i}.default.dc1.internal.bench.consul`
@@ -204,7 +164,7 @@ async function meshGateway(name, bin, flags) {
     { name: 'by server name', pid, port: gateway },
   ]
   for (const side of sides) await load(side)
-  await compare(`mesh gateway, ${name}`, 'MB', sides, load)
+  await compare(`mesh gateway, ${name}`, 'MB', sides, ROUNDS, load)
 }
 
 try {

@@ -8,7 +8,7 @@ import { ControlApi } from '../command-line/control-api.js'
 import { nacks, type ProxyStatus } from '../commands/proxies.js'
 import { packageRoot } from '../package-root.js'
 import { demoMesh } from './mesh.js'
-import { DEMO_HOST, INSTANCE_IDS, type InstanceId, type PortTable } from './port-table.js'
+import { API_INSTANCES, DEMO_HOST, INSTANCE_IDS, type InstanceId, type PortTable } from './port-table.js'
 import type { Processes } from './processes.js'
 
 const READY_TIMEOUT_MS = 30_000
@@ -87,6 +87,17 @@ export class Mesh {
         onReady(++ready)
       }),
     )
+    await this.endpointsPass()
+  }
+
+  /** A sidecar that listens is called once its check has passed: requests before that would find nobody. */
+  private async endpointsPass(): Promise<void> {
+    await this.until('the instances of api pass their checks', async () => {
+      const { text, index } = await this.api.get('/v1/health/connect/api?passing')
+      if ((JSON.parse(text) as readonly unknown[]).length < API_INSTANCES.length) return false
+      await this.acknowledged('web', index)
+      return true
+    })
   }
 
   private async startSidecar(id: InstanceId): Promise<void> {

@@ -6,6 +6,7 @@ export const DEMO_HOST = '127.0.0.1'
 
 export const INSTANCE_IDS = ['web', 'api-v1', 'api-v2', 'batch'] as const
 export type InstanceId = (typeof INSTANCE_IDS)[number]
+export const API_INSTANCES = ['api-v1', 'api-v2'] as const satisfies readonly InstanceId[]
 
 export interface InstancePorts {
   readonly application: number

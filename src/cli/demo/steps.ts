@@ -8,7 +8,7 @@ import type { Facts } from './facts.js'
 import { splitter } from './mesh.js'
 import { get, type Mesh } from './mesh-processes.js'
 import { HeldConnection, type MeshIdentity, plainSerial, servedSerial } from './mtls-probe.js'
-import { DEMO_HOST } from './port-table.js'
+import { API_INSTANCES, DEMO_HOST } from './port-table.js'
 
 const CONNECTIONS = 8
 const FIRST_REQUESTS = 2_000
@@ -19,7 +19,6 @@ const ROTATION_REQUESTS = 500
 const TOLERANCE_POINTS = 3
 const WEB_CALL_MS = 40
 const BATCH_CALL_MS = 1_000
-const API_INSTANCES = ['api-v1', 'api-v2'] as const
 
 export interface Stage {
   readonly mesh: Mesh

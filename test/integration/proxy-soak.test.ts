@@ -195,6 +195,7 @@ it('a sidecar that has seen ever new names, clients and aborts holds what it hel
   // The methods that clients name are counted apart up to their bound; the short form ends on the way to it.
   const growingNames = seconds === 0 ? (round - firstAt) * 5 * 8 : 0
   expect(last.names).toBeLessThanOrEqual(first.names + growingNames)
-  expect(last.descriptors).toBeLessThanOrEqual(first.descriptors + 4)
+  // The pools hold as many connections as there were requests at once, which is six to twelve by chance; what leaks does so hundreds of times.
+  expect(last.descriptors).toBeLessThanOrEqual(first.descriptors + 12)
   expect(last.bytes / first.bytes).toBeLessThan(seconds === 0 ? 1.25 : 1.1)
 })

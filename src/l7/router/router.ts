@@ -21,6 +21,7 @@ import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import { checkEnvoyHeaders } from './envoy-header-check.js'
 import { failureReason, retriesSpentReason } from './failure-reason.js'
 import { brokenResponseDetails, failureReply } from './failure-reply.js'
+import { type ControlledRequest, countBackedUp, countDrained, countHeld, countResumed } from './flow-control.js'
 import { followRedirect, type RedirectingRequest, type RedirectTrail, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
 import { PickContext } from './pick-context.js'
@@ -44,7 +45,15 @@ import { prepareUpstreamHead } from './upstream-head.js'
 import { chargeGrpcTrailers, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
 
 export class Router
-  implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectingRequest, AnswerTarget, AnsweredRequest, StreamTimerTarget
+  implements
+    UpstreamRequestOwner,
+    RetriedRequest,
+    JudgedRequest,
+    ControlledRequest,
+    RedirectingRequest,
+    AnswerTarget,
+    AnsweredRequest,
+    StreamTimerTarget
 {
   readonly runtime: RouterRuntime
   readonly host: RouterHost
@@ -74,9 +83,9 @@ export class Router
   private mirrors: Mirror[] | null = null
   private finished = false
   /** The client is not read from until the upstream takes more. */
-  private backedUp = false
+  backedUp = false
   /** The upstream is not read from until the client takes more. */
-  private held = false
+  held = false
 
   constructor(host: RouterHost, runtime: RouterRuntime, redirects: RedirectTrail | null) {
     this.host = host
@@ -278,7 +287,7 @@ export class Router
         if (attempt !== upstream && attempt.headSent && attempt.stream !== null) attempt.stream.sendData(chunk, end)
     }
     if (!upstream.stream!.sendData(chunk, end) && !end) {
-      this.backUp(upstream)
+      countBackedUp(this, upstream.host)
       host.pauseRequest()
     }
     if (end && !this.tunnel) this.requestComplete()
@@ -332,30 +341,11 @@ export class Router
     if (body.exceeds(bufferLimitBytes)) this.host.requestTooLarge(`${bufferLimitBytes} bytes (per_connection_buffer_limit_bytes)`)
   }
 
-  /** The upstream takes no more for now. */
-  private backUp({ host }: UpstreamRequest): void {
-    if (this.backedUp) return
-    this.backedUp = true
-    host.cluster.traffic.main.upstream_flow_control_backed_up_total.value++
-    this.runtime.stats.downstream_flow_control_paused_reading_total.value++
-  }
-
-  /** It takes more, or is no longer written to. */
-  private easeOff({ host }: UpstreamRequest): void {
-    if (!this.backedUp) return
-    this.backedUp = false
-    host.cluster.traffic.main.upstream_flow_control_drained_total.value++
-    this.runtime.stats.downstream_flow_control_resumed_reading_total.value++
-  }
-
   /** The client takes no more of the response for now. */
   holdUpstream(): void {
     const { upstream } = this
     if (upstream === null || upstream.stream === null) return
-    if (!this.held) {
-      this.held = true
-      upstream.host.cluster.traffic.main.upstream_flow_control_paused_reading_total.value++
-    }
+    countHeld(this, upstream.host)
     upstream.stream.pause()
   }
 
@@ -363,10 +353,7 @@ export class Router
   resumeUpstream(): void {
     const { upstream } = this
     if (upstream === null) return
-    if (this.held) {
-      this.held = false
-      upstream.host.cluster.traffic.main.upstream_flow_control_resumed_reading_total.value++
-    }
+    countResumed(this, upstream.host)
     upstream.stream?.resume()
   }
 
@@ -403,13 +390,13 @@ export class Router
       }
     }
     if (body.complete) this.timeouts?.armRoute()
-    this.easeOff(upstream)
+    countDrained(this, upstream.host)
     host.resumeRequest()
   }
 
   onUpstreamDrain(upstream: UpstreamRequest): void {
     if (upstream !== this.upstream) return
-    this.easeOff(upstream)
+    countDrained(this, upstream.host)
     this.host.resumeRequest()
   }
 
@@ -562,7 +549,7 @@ export class Router
   abandon(): void {
     this.retry?.release()
     this.cancelAll()
-    if (this.upstream !== null) this.easeOff(this.upstream)
+    if (this.upstream !== null) countDrained(this, this.upstream.host)
     this.upstream = null
   }
 
@@ -578,7 +565,7 @@ export class Router
     this.timeouts?.release()
     this.retry?.release()
     const { upstream } = this
-    if (upstream !== null) this.easeOff(upstream)
+    if (upstream !== null) countDrained(this, upstream.host)
     if (upstream?.responseStarted) {
       const { endedAt, requestReceivedAt, startedAt } = this.host.info
       const ms = endedAt - (requestReceivedAt === 0 ? startedAt : requestReceivedAt)
@@ -607,7 +594,7 @@ export class Router
     const index = this.attempts.indexOf(upstream)
     if (index !== -1) this.attempts.splice(index, 1)
     if (this.upstream !== upstream) return
-    this.easeOff(upstream)
+    countDrained(this, upstream.host)
     this.upstream = null
   }
 }
